@@ -1,0 +1,2 @@
+//! The keystile binary.
+fn main() {}
