@@ -1,1 +1,9 @@
-//! keystile-testkit
+//! Doubles and private servers for tests. A dev-dependency only.
+//!
+//! Never: linked into the binary.
+
+pub mod clock;
+pub mod entropy;
+
+pub use clock::MockClock;
+pub use entropy::SeededEntropy;

@@ -1,0 +1,119 @@
+//! Who calls, and the one table of what each may call. Denied by default.
+//!
+//! Over TCP the identity comes from the peer's certificate; in one process the transport carries
+//! it. Either way it is a request extension that no request can set from outside.
+
+use keystile_domain::Role;
+
+/// The peer of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// One of the six services: `keystile://role/<role>`.
+    Role(Role),
+    /// A program outside that verifies keys: `keystile://caller/<name>`.
+    Caller(String),
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Role(role) => write!(f, "role/{role}"),
+            Self::Caller(name) => write!(f, "caller/{name}"),
+        }
+    }
+}
+
+/// Who may call the methods under a path prefix.
+struct Rule {
+    prefix: &'static str,
+    roles: &'static [Role],
+    callers: bool,
+}
+
+const fn rule(prefix: &'static str, roles: &'static [Role]) -> Rule {
+    Rule { prefix, roles, callers: false }
+}
+
+const RULES: &[Rule] = &[
+    rule("/keystile.issuance.v1.KeyService/", &[Role::Console]),
+    rule("/keystile.issuance.v1.TeamService/", &[Role::Console]),
+    rule("/keystile.issuance.v1.FactService/Lookup", &[Role::Verification]),
+    rule("/keystile.issuance.v1.FactService/Authorize", &[Role::Triggers]),
+    rule("/keystile.issuance.v1.FactService/SetScopeStatus", &[Role::Vault]),
+    rule("/keystile.issuance.v1.LogService/", &[Role::Verification, Role::Vault, Role::Triggers]),
+    Rule {
+        prefix: "/keystile.verification.v1.VerificationService/",
+        roles: &[Role::Gateway],
+        callers: true,
+    },
+    rule("/keystile.vault.v1.ConnectionService/CheckGrant", &[Role::Issuance]),
+    rule("/keystile.vault.v1.ConnectionService/CreateConnection", &[Role::Console]),
+    rule("/keystile.vault.v1.ConnectionService/ListConnections", &[Role::Console]),
+    rule("/keystile.vault.v1.ConnectionService/GetConnection", &[Role::Console]),
+    rule("/keystile.vault.v1.ConnectionService/TestConnection", &[Role::Console]),
+    rule("/keystile.vault.v1.ConnectionService/DeleteConnection", &[Role::Console]),
+    rule("/keystile.vault.v1.ConnectionService/ListAudit", &[Role::Console]),
+    rule("/keystile.vault.v1.ActionService/RunAction", &[Role::Gateway, Role::Triggers]),
+    rule("/keystile.triggers.v1.TriggerService/GetStatus", &[Role::Gateway, Role::Console]),
+];
+
+/// May `identity` call the gRPC method at `path`?
+#[must_use]
+pub fn may_call(identity: &Identity, path: &str) -> bool {
+    RULES.iter().any(|rule| {
+        let covers = if rule.prefix.ends_with('/') {
+            path.strip_prefix(rule.prefix).is_some_and(|method| !method.contains('/'))
+        } else {
+            path == rule.prefix
+        };
+        covers
+            && match identity {
+                Identity::Role(role) => rule.roles.contains(role),
+                Identity::Caller(_) => rule.callers,
+            }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn every_method_of_every_service_has_somebody_who_may_call_it() {
+        let descriptors =
+            prost_types::FileDescriptorSet::decode(crate::DESCRIPTORS).expect("valid");
+        let mut methods = 0;
+        for file in &descriptors.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    let callers = Role::ALL
+                        .into_iter()
+                        .filter(|role| may_call(&Identity::Role(*role), &path));
+                    assert_ne!(callers.count(), 0, "{path}");
+                    methods += 1;
+                }
+            }
+        }
+        assert!(methods >= 30, "{methods}");
+    }
+
+    #[test]
+    fn what_no_rule_names_is_denied() {
+        for path in [
+            "",
+            "/",
+            "/keystile.issuance.v1.FactService/",
+            "/keystile.vault.v1.ActionService/RunActionX",
+        ] {
+            for role in Role::ALL {
+                assert!(!may_call(&Identity::Role(role), path), "{role} {path}");
+            }
+        }
+        let caller = Identity::Caller("billing".into());
+        assert!(may_call(&caller, "/keystile.verification.v1.VerificationService/Verify"));
+        assert!(!may_call(&caller, "/keystile.issuance.v1.FactService/Lookup"));
+    }
+}
