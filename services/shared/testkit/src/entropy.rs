@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use keystile_domain::Entropy;
 
-/// SplitMix64 (Steele, Lea, Flood 2014) from a seed. For tests: anyone who knows the seed knows
+/// `SplitMix64` (Steele, Lea, Flood 2014) from a seed. For tests: anyone who knows the seed knows
 /// every byte.
 #[derive(Debug)]
 pub struct SeededEntropy(Mutex<u64>);
