@@ -1,0 +1,88 @@
+//! Threat 23: where answers send the client.
+
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode, header::LOCATION},
+    routing::{any, get as on_get},
+};
+use keystile_domain::ErrorKind;
+use keystile_egress::{Credential, Error, RedirectFault};
+
+use crate::support::{Upstream, client, get, nets};
+
+/// `/?to=…` redirects there; `/count/n` redirects n times.
+fn redirector() -> Router {
+    Router::new()
+        .route(
+            "/",
+            on_get(|Query(query): Query<Vec<(String, String)>>| async move {
+                (StatusCode::FOUND, [(LOCATION, query[0].1.clone())])
+            }),
+        )
+        .route(
+            "/count/{left}",
+            any(|Path(left): Path<u32>, headers: HeaderMap| async move {
+                let to = match left {
+                    0 => {
+                        return (StatusCode::OK, [(LOCATION, String::new())], authorized(&headers));
+                    }
+                    left => format!("/count/{}", left - 1),
+                };
+                (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, to)], String::new())
+            }),
+        )
+}
+
+fn authorized(headers: &HeaderMap) -> String {
+    format!("authorized: {}", headers.get("authorization").is_some())
+}
+
+#[tokio::test]
+async fn a_redirect_to_elsewhere_is_refused_and_nobody_is_dialled() {
+    let inside = Upstream::start_at("[::1]:0", Router::new()).await;
+    let other = Upstream::start(Router::new()).await;
+    let upstream = Upstream::start(redirector()).await;
+    // Even where the addresses themselves are listed.
+    let client = client(nets(&["127.0.0.0/8", "::1/128"]));
+    let (here, inside_port) = (upstream.address, inside.address.port());
+    for (target, fault) in [
+        (format!("http://[::1]:{inside_port}/"), RedirectFault::Origin),
+        (format!("//[::1]:{inside_port}/"), RedirectFault::Origin),
+        (other.url("/"), RedirectFault::Origin),
+        (format!("https://{here}/"), RedirectFault::Origin),
+        (format!("http://localhost:{}/", here.port()), RedirectFault::Origin),
+        (format!("http://user:pass@{here}/"), RedirectFault::UserInfo),
+        (format!("http://{here}@{}/", other.address), RedirectFault::UserInfo),
+        ("file:///etc/passwd".to_owned(), RedirectFault::Origin),
+        ("http://[".to_owned(), RedirectFault::Location),
+    ] {
+        let mut request = get(&upstream.url("/"));
+        request.url.query_pairs_mut().append_pair("to", &target);
+        let refused = client.send(request, &Credential::Bearer("swordfish".into())).await;
+        let error = refused.expect_err(&target);
+        assert_eq!(error, Error::RedirectRefused(fault), "{target}");
+        assert_eq!(error.kind(), ErrorKind::Upstream);
+    }
+    assert_eq!((inside.accepted(), other.accepted()), (0, 0));
+}
+
+#[tokio::test]
+async fn redirects_within_the_origin_are_followed_five_times() {
+    let upstream = Upstream::start(redirector()).await;
+    let client = client(nets(&["127.0.0.0/8"]));
+    let credential = Credential::Bearer("swordfish".into());
+    let last = client.send(get(&upstream.url("/count/5")), &credential).await.unwrap();
+    assert_eq!(last.body.bytes_limited(100).await.unwrap(), "authorized: true");
+    let more = client.send(get(&upstream.url("/count/6")), &credential).await;
+    assert_eq!(more.unwrap_err(), Error::RedirectRefused(RedirectFault::TooMany));
+}
+
+#[tokio::test]
+async fn a_redirect_without_a_location_is_an_answer() {
+    let app = Router::new().route("/", on_get(|State(()): State<()>| async { StatusCode::FOUND }));
+    let upstream = Upstream::start(app).await;
+    let answer =
+        client(nets(&["127.0.0.0/8"])).send(get(&upstream.url("/")), &Credential::None).await;
+    assert_eq!(answer.unwrap().status, StatusCode::FOUND);
+}
