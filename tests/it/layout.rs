@@ -45,8 +45,12 @@ fn floor(name: &str) -> u32 {
         | "keystile-sql" | "keystile-runtime" | "keystile-catalog" => 2,
         // A dev-dependency of everything above the contract, and of nothing at run time.
         "keystile-testkit" => 3,
-        "keystile-issuance" | "keystile-verification" | "keystile-vault" | "keystile-triggers"
-        | "keystile-gateway" | "keystile-console" => 4,
+        "keystile-issuance"
+        | "keystile-verification"
+        | "keystile-vault"
+        | "keystile-triggers"
+        | "keystile-gateway"
+        | "keystile-console" => 4,
         "keystile" => 5,
         "keystile-tests" => 6,
         other => panic!("{other} has no floor: add it here and to ARCHITECTURE.md"),
@@ -75,13 +79,22 @@ fn imports_go_down_only_and_no_service_imports_another() {
 const RESERVED: &[(&str, &[&str])] = &[
     (
         "sea-orm",
-        &["keystile-sql", "keystile-issuance", "keystile-vault", "keystile-triggers", "keystile-console"],
+        &[
+            "keystile-sql",
+            "keystile-issuance",
+            "keystile-vault",
+            "keystile-triggers",
+            "keystile-console",
+        ],
     ),
     ("redis", &["keystile-cache"]),
     (
         "axum",
         &[
-            "keystile-gateway", "keystile-console", "keystile-runtime", "keystile-testkit",
+            "keystile-gateway",
+            "keystile-console",
+            "keystile-runtime",
+            "keystile-testkit",
             // The sandbox app.
             "keystile",
         ],
@@ -96,7 +109,10 @@ fn reserved_libraries_stay_where_they_belong() {
     for (name, dependencies) in dependencies() {
         for (library, holders) in RESERVED {
             let used = dependencies.iter().any(|dependency| dependency == library);
-            assert!(!used || holders.contains(&name.as_str()), "{name} must not depend on {library}");
+            assert!(
+                !used || holders.contains(&name.as_str()),
+                "{name} must not depend on {library}"
+            );
         }
     }
 }

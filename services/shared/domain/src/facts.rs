@@ -188,3 +188,137 @@ impl KeyFacts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use time::{Duration, macros::datetime};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    fn secret(number: u128, not_after: Option<OffsetDateTime>) -> SecretFacts {
+        let id = SecretId::from_uuid(Uuid::from_u128(number));
+        SecretFacts { id, phc: "phc".into(), token_key_version: 1, not_after }
+    }
+
+    fn current() -> SecretId {
+        SecretId::from_uuid(Uuid::from_u128(1))
+    }
+
+    fn connection(number: u128) -> ConnectionId {
+        ConnectionId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn component(text: &str) -> ComponentId {
+        text.parse().expect("a component id")
+    }
+
+    fn facts() -> KeyFacts {
+        let components = BTreeSet::from([component("action.gmail.send-email")]);
+        let app = "gmail".parse().expect("an app key");
+        let grant = Grant::new(app, Some(connection(7)), None, components).expect("a grant");
+        KeyFacts {
+            key: KeyId::from_uuid(Uuid::from_u128(1)),
+            team: TeamId::from_uuid(Uuid::from_u128(1)),
+            kid: "0123456789abcdef".parse().expect("a kid"),
+            name: "main".into(),
+            environment: Environment::Prod,
+            status: KeyStatus::Active,
+            team_suspended: false,
+            api_access: true,
+            expires_at: None,
+            ip_allow_list: Box::default(),
+            limits: Limits::default(),
+            secrets: Box::new([secret(1, None), secret(2, Some(NOW + Duration::HOUR))]),
+            grants: Box::new([GrantFacts { grant, usable: true }]),
+        }
+    }
+
+    fn refusal(
+        facts: &KeyFacts,
+        secret: SecretId,
+        request: &Request<'_>,
+        now: OffsetDateTime,
+    ) -> Option<Refusal> {
+        match facts.decide(secret, request, now) {
+            Verdict::Allow { .. } => None,
+            Verdict::Refuse(refusal) => Some(refusal),
+        }
+    }
+
+    #[test]
+    fn each_fact_refuses_with_its_own_reason() {
+        type Change = fn(&mut KeyFacts);
+        let cases: [(Change, Option<Refusal>); 8] = [
+            (|_| {}, None),
+            (|facts| facts.status = KeyStatus::Revoked, Some(Refusal::Revoked)),
+            (|facts| facts.status = KeyStatus::Disabled, Some(Refusal::Disabled)),
+            (|facts| facts.team_suspended = true, Some(Refusal::Suspended)),
+            (|facts| facts.expires_at = Some(NOW), Some(Refusal::Expired)),
+            (|facts| facts.api_access = false, Some(Refusal::PlanRequired)),
+            (|facts| facts.grants[0].usable = false, Some(Refusal::ConnectionNotAllowed)),
+            (|facts| facts.grants = Box::default(), Some(Refusal::ComponentNotAllowed)),
+        ];
+        let send = component("action.gmail.send-email");
+        let request = Request { component: Some(&send), ..Request::default() };
+        for (change, expected) in cases {
+            let mut facts = facts();
+            change(&mut facts);
+            assert_eq!(refusal(&facts, current(), &request, NOW), expected);
+        }
+    }
+
+    #[test]
+    fn an_expiry_takes_effect_at_its_instant_and_not_before() {
+        let end = NOW + Duration::HOUR;
+        let old = SecretId::from_uuid(Uuid::from_u128(2));
+        let before = end - Duration::NANOSECOND;
+        assert_eq!(refusal(&facts(), old, &Request::default(), before), None);
+        assert_eq!(refusal(&facts(), old, &Request::default(), end), Some(Refusal::Expired));
+        let mut facts = facts();
+        facts.expires_at = Some(end);
+        assert_eq!(refusal(&facts, current(), &Request::default(), before), None);
+        assert_eq!(refusal(&facts, current(), &Request::default(), end), Some(Refusal::Expired));
+    }
+
+    #[test]
+    fn a_secret_that_the_key_no_longer_has_is_invalid() {
+        let gone = SecretId::from_uuid(Uuid::from_u128(3));
+        assert_eq!(refusal(&facts(), gone, &Request::default(), NOW), Some(Refusal::Invalid));
+    }
+
+    #[test]
+    fn an_ip_list_admits_only_known_addresses_inside_it_mapped_ones_included() {
+        let mut facts = facts();
+        facts.ip_allow_list = Box::new(["192.0.2.0/24".parse().expect("a block")]);
+        for (source, expected) in [
+            (Some("192.0.2.255"), None),
+            (Some("::ffff:192.0.2.1"), None),
+            (Some("192.0.3.0"), Some(Refusal::IpNotAllowed)),
+            (Some("2001:db8::1"), Some(Refusal::IpNotAllowed)),
+            (None, Some(Refusal::IpNotAllowed)),
+        ] {
+            let source_ip = source.map(|ip| ip.parse().expect("an address"));
+            let request = Request { source_ip, ..Request::default() };
+            assert_eq!(refusal(&facts, current(), &request, NOW), expected, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn another_connection_than_the_grant_s_is_refused() {
+        let send = component("action.gmail.send-email");
+        for (asked, expected) in [
+            (None, None),
+            (Some(connection(7)), None),
+            (Some(connection(8)), Some(Refusal::ConnectionNotAllowed)),
+        ] {
+            let request =
+                Request { component: Some(&send), connection: asked, ..Request::default() };
+            assert_eq!(refusal(&facts(), current(), &request, NOW), expected);
+        }
+    }
+}
