@@ -74,7 +74,7 @@ impl Client {
         Ok(Self::with_tls(policy, resolver, tls::config(tls::system_roots())?))
     }
 
-    fn with_tls(policy: Policy, resolver: Arc<dyn Resolve>, tls: ClientConfig) -> Self {
+    pub(crate) fn with_tls(policy: Policy, resolver: Arc<dyn Resolve>, tls: ClientConfig) -> Self {
         let limits = Arc::new(policy.limits.clone());
         let header_bytes = limits.response_header_bytes.max(LEAST_HEADER_BYTES);
         let http = legacy::Client::builder(TokioExecutor::new())

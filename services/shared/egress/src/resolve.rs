@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 
-use crate::error::Error;
-
 /// A name that has no address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the name does not resolve")]
@@ -20,24 +18,42 @@ pub trait Resolve: Send + Sync + 'static {
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Unresolved>;
 }
 
-/// DNS as the system is configured to use it (`/etc/resolv.conf`, `/etc/hosts`).
-pub struct SystemResolver(TokioResolver);
+/// DNS as the system is configured to use it (`/etc/resolv.conf`, `/etc/hosts`), read once.
+pub struct SystemResolver(Option<TokioResolver>);
 
 impl SystemResolver {
-    /// Reads the system's configuration. [`Error::Setup`] if there is none that can be read.
-    pub fn new() -> Result<Self, Error> {
+    /// Reads the system's configuration. Without one that can be read no name resolves, and a
+    /// warning says so: whoever calls literal hosts only, such as the sandbox, needs none.
+    #[must_use]
+    pub fn new() -> Self {
         let resolver = TokioResolver::builder_tokio().and_then(ResolverBuilder::build);
-        resolver.map(Self).map_err(|cause| {
-            tracing::error!(%cause, "the system's dns configuration cannot be used");
-            Error::Setup
-        })
+        let warn = |cause: &_| tracing::warn!(%cause, "no dns configuration: no name will resolve");
+        Self(resolver.inspect_err(warn).ok())
+    }
+}
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 #[async_trait]
 impl Resolve for SystemResolver {
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Unresolved> {
-        let found = self.0.lookup_ip(host).await.map_err(|_| Unresolved)?;
+        let resolver = self.0.as_ref().ok_or(Unresolved)?;
+        let found = resolver.lookup_ip(host).await.map_err(|_| Unresolved)?;
         Ok(found.iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_knows_localhost() {
+        let found = SystemResolver::new().resolve("localhost").await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
     }
 }
