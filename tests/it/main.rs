@@ -1,4 +1,9 @@
 //! End-to-end tests: the product from outside, in whatever shape the harness starts it.
 
+mod bad_input;
 mod layout;
+mod power_cut;
+mod secrets;
+mod spine;
+mod tenants;
 mod token_format;

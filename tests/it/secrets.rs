@@ -1,0 +1,93 @@
+//! Threat 12: what is secret is searched for in everything Keystile says and stores.
+
+use std::{fs, path::Path};
+
+use keystile_tests::Cluster;
+use serde_json::json;
+
+/// Every file below `folder`, but those that hold secrets on purpose.
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        // `secrets` and the demo's files are where secrets belong: 0600, beside the databases.
+        if matches!(name.as_deref(), Some("secrets" | "demo.env" | "cli.toml" | "operator.token")) {
+            continue;
+        }
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).expect("readable")));
+        }
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_answer_log_or_database_file() {
+    let (mut cluster, teams) = Cluster::start_with(&["team"]).await;
+    let manage = cluster.console().with_token(&teams[0].token);
+    let canary = "canary-credential-Zk3vX9qLm2";
+    let body = json!({"appKey": "slack", "name": "canary", "credential": {"bearerToken": canary}});
+    let made = manage.post("/api/manage/v1/connections", &body).await.expect(201);
+    let canary_connection = made.json["connection"]["id"].as_str().expect("an id").to_owned();
+
+    let connection = cluster.sandbox_connection(&manage).await;
+    let (id, first) = cluster.key(&manage, &connection, &["action.sandbox.echo"]).await;
+    let path = format!("/api/manage/v1/keys/{id}");
+    let mut tokens = vec![first];
+    for change in ["regenerate", "rotate"] {
+        let body = if change == "rotate" { json!({"overlapSeconds": 60}) } else { json!({}) };
+        let made = manage.post(&format!("{path}/{change}"), &body).await.expect(200);
+        tokens.push(made.json["token"].as_str().expect("a token").to_owned());
+    }
+    let minted = cluster.answers().len();
+
+    // Everything that could repeat them.
+    for token in &tokens {
+        let key = cluster.gateway().with_token(token);
+        let run = "/api/v1/components/action.sandbox.echo/run";
+        let _ = key.post(run, &json!({"inputs": {"message": "hello"}})).await;
+        let _ = key.get("/api/v1/me").await;
+        let _ = key.get("/api/v1/nothing").await;
+        // A token where it does not belong must not be written down.
+        let _ = cluster.gateway().get(&format!("/api/v1/me?token={token}")).await;
+        let _ = cluster.console().with_token(token).get("/api/manage/v1/keys").await;
+    }
+    for path in [&*path, "/api/manage/v1/keys", "/api/manage/v1/audit", "/api/manage/v1/connections", "/api/manage/v1/tokens"] {
+        let _ = manage.get(path).await.expect(200);
+    }
+    let _ = manage.post(&format!("/api/manage/v1/connections/{canary_connection}/test"), &json!({})).await;
+    let _ = manage.patch(&path, &json!({"name": "renamed"})).await.expect(200);
+
+    let mut secrets: Vec<String> = tokens.iter().map(|token| token[token.len() - 51..].to_owned()).collect();
+    secrets.push(canary.to_owned());
+    secrets.push(teams[0].token["ksm_".len()..].to_owned());
+    secrets.push(cluster.demo("KEYSTILE_DEMO_SANDBOX_TOKEN"));
+    let mut sinks: Vec<(String, Vec<u8>)> = cluster.answers()[minted..]
+        .iter()
+        .map(|answer| ("an answer".to_owned(), answer.clone().into_bytes()))
+        .collect();
+    let status = cluster.stop().await;
+    assert!(status.success(), "{status}");
+    files(cluster.folder(), &mut sinks);
+    assert!(sinks.iter().any(|(name, _)| name.ends_with("issuance.db")), "the databases are searched");
+    assert!(sinks.iter().any(|(name, _)| name.ends_with("keystile.log")), "the log is searched");
+    let mut searched = 0;
+    for (name, bytes) in &sinks {
+        for secret in &secrets {
+            for form in [secret.clone(), hex(secret.as_bytes()), hex(secret.as_bytes()).to_uppercase()] {
+                assert!(!contains(bytes, form.as_bytes()), "a secret is in {name}");
+                searched += 1;
+            }
+        }
+    }
+    println!("{searched} searches in {} sinks", sinks.len());
+}

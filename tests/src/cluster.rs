@@ -1,0 +1,269 @@
+//! A running Keystile: today one process on SQLite, started as a newcomer starts it.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use reqwest::Url;
+use serde_json::{Value, json};
+
+use crate::Api;
+
+/// What `bootstrap` made: a team, its owner, a management token.
+#[derive(Debug, Clone)]
+pub struct Team {
+    /// `team_…`
+    pub id: String,
+    /// The management token.
+    pub token: String,
+}
+
+/// A running Keystile and the folder it lives in. Dropped, it is killed and the folder removed.
+pub struct Cluster {
+    folder: tempfile::TempDir,
+    ports: [u16; 5],
+    child: Option<Child>,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+/// How long a start may take on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Ports that were free a moment ago: gateway, console, verification, telemetry, sandbox.
+fn free_ports() -> Result<[u16; 5]> {
+    let listeners: Vec<_> =
+        (0..5).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let ports: Vec<_> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().map(|address| address.port()))
+        .collect::<Result<_, _>>()?;
+    ports.try_into().map_err(|_| anyhow::anyhow!("five ports"))
+}
+
+/// The binary under test, built beside the tests.
+fn binary() -> Result<PathBuf> {
+    let tests = std::env::current_exe()?;
+    let target = tests.parent().and_then(Path::parent).context("a target folder")?;
+    let binary = target.join("keystile");
+    if !binary.exists() {
+        bail!("{} is missing: run `cargo build --package keystile` first", binary.display());
+    }
+    Ok(binary)
+}
+
+impl Cluster {
+    /// Starts Keystile in a fresh folder and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await.0
+    }
+
+    /// The same, with a team for each name bootstrapped before the start.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn start_with(teams: &[&str]) -> (Self, Vec<Team>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().expect("a folder");
+        let ports = free_ports().expect("free ports");
+        let mut cluster = Self { folder, ports, child: None, seen: Arc::default() };
+        let teams = teams.iter().map(|name| cluster.bootstrap(name)).collect();
+        cluster.launch().await;
+        (cluster, teams)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary().expect("the binary"));
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("KEYSTILE_DATA_DIR", self.data_dir());
+        let sections = ["GATEWAY", "CONSOLE", "VERIFICATION", "TELEMETRY"];
+        for (section, port) in sections.iter().zip(self.ports) {
+            command.env(format!("KEYSTILE_{section}__LISTEN"), format!("127.0.0.1:{port}"));
+        }
+        command.env("RUST_LOG", "keystile=debug,info").env("RUST_BACKTRACE", "1");
+        command
+    }
+
+    fn bootstrap(&self, name: &str) -> Team {
+        let output = self
+            .command()
+            .args(["bootstrap", "--json", "--email", &format!("{name}@example.com"), "--team", name])
+            .output()
+            .expect("bootstrap runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let made: Value = serde_json::from_slice(&output.stdout).expect("bootstrap prints JSON");
+        let text = |field: &str| made[field].as_str().expect(field).to_owned();
+        Team { id: text("teamId"), token: text("token") }
+    }
+
+    /// Starts the process, which must not be running, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn launch(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path());
+        let log = log.expect("a log file");
+        let mut command = self.command();
+        command.arg("dev").stderr(log.try_clone().expect("a log file")).stdout(log);
+        self.child = Some(command.spawn().expect("it starts"));
+        let ready = async {
+            loop {
+                let ready = self.gateway().get_ready().await && self.demo_file().exists();
+                if ready {
+                    return;
+                }
+                let child = self.child.as_mut().expect("running");
+                if let Ok(Some(status)) = child.try_wait() {
+                    panic!("it ended with {status}:\n{}", self.log());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(START_TIMEOUT, ready).await.is_err() {
+            panic!("it did not become ready:\n{}", self.log());
+        }
+    }
+
+    /// Ends the process at once, as a power cut does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks the process to end and waits for it.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub async fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let pid = child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        tokio::task::spawn_blocking(move || child.wait()).await.expect("joins").expect("it ended")
+    }
+
+    /// The folder in which it was started.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its `data_dir`.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join(".keystile")
+    }
+
+    fn demo_file(&self) -> PathBuf {
+        self.data_dir().join("demo.env")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("keystile.log")
+    }
+
+    /// All that it wrote to standard output and standard error.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// A value of `demo.env`.
+    ///
+    /// # Panics
+    /// If it is not there.
+    #[must_use]
+    pub fn demo(&self, name: &str) -> String {
+        let file = fs::read_to_string(self.demo_file()).expect("demo.env");
+        let line = file.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+        line.unwrap_or_else(|| panic!("{name} is not in demo.env")).trim_matches('\'').to_owned()
+    }
+
+    fn api(&self, port: u16) -> Api {
+        let base = Url::parse(&format!("http://127.0.0.1:{port}")).expect("a URL");
+        Api::new(base, Arc::clone(&self.seen))
+    }
+
+    /// The gateway, as nobody.
+    #[must_use]
+    pub fn gateway(&self) -> Api {
+        self.api(self.ports[0])
+    }
+
+    /// The gateway's socket.
+    #[must_use]
+    pub fn gateway_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[0]))
+    }
+
+    /// The console, as nobody.
+    #[must_use]
+    pub fn console(&self) -> Api {
+        self.api(self.ports[1])
+    }
+
+    /// The console, with the demo team's management token.
+    #[must_use]
+    pub fn manage(&self) -> Api {
+        self.console().with_token(&self.demo("KEYSTILE_DEMO_MANAGEMENT_TOKEN"))
+    }
+
+    /// Every body and header that was answered so far.
+    #[must_use]
+    pub fn answers(&self) -> Vec<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A connection to the sandbox, made as `team`.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn sandbox_connection(&self, team: &Api) -> String {
+        let token = self.demo("KEYSTILE_DEMO_SANDBOX_TOKEN");
+        let body = json!({
+            "appKey": "sandbox", "name": "sandbox account", "credential": {"bearerToken": token},
+        });
+        let made = team.post("/api/manage/v1/connections", &body).await.expect(201);
+        made.json["connection"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A key of `team` for the sandbox, allowed `components`: its id and its token.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn key(&self, team: &Api, connection: &str, components: &[&str]) -> (String, String) {
+        let body = json!({
+            "name": "test key", "environment": "dev",
+            "connections": [{
+                "appKey": "sandbox", "connectionId": connection, "allowedComponents": components,
+            }],
+        });
+        let made = team.post("/api/manage/v1/keys", &body).await.expect(201);
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        (text(&made.json["key"]["id"]), text(&made.json["token"]))
+    }
+}
+
+impl Api {
+    async fn get_ready(&self) -> bool {
+        let reply = self.try_send(reqwest::Method::GET, "/readyz", &[], None).await;
+        reply.is_ok_and(|reply| reply.status.is_success())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
