@@ -1,1 +1,19 @@
-//! keystile-runtime
+//! What every process needs around its services: clocks, configuration, secrets, listeners,
+//! problems, health, telemetry and an orderly end.
+//!
+//! Owns every read of the environment, the wall clock, randomness and signals, the HTTP and gRPC
+//! server stacks, and the one table of error kinds over HTTP.
+//!
+//! Never: knows a service, opens a database, or decides about a key.
+
+pub mod clock;
+pub mod entropy;
+pub mod http;
+pub mod lifecycle;
+mod listen;
+pub mod problem;
+
+pub use clock::SystemClock;
+pub use entropy::SystemEntropy;
+pub use lifecycle::Drain;
+pub use problem::Problem;

@@ -1,0 +1,158 @@
+//! The accept loop under the HTTP and the gRPC listeners.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tower::ServiceExt as _;
+
+use crate::Drain;
+
+/// How long the loop rests when the system is out of descriptors.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// What one connection may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) header_timeout: Duration,
+    pub(crate) header_count: usize,
+    pub(crate) header_bytes: usize,
+    pub(crate) connections: usize,
+    pub(crate) streams: u32,
+    pub(crate) http2_only: bool,
+}
+
+/// Accepts until the drain's soft phase; connections then finish the requests they have.
+/// `service` is asked for one service a connection.
+pub(crate) async fn accept<S, F>(listener: TcpListener, service: F, drain: &Drain, bounds: Bounds)
+where
+    F: Fn(SocketAddr) -> S,
+    S: tower::Service<http::Request<Incoming>, Response = http::Response<Body>>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    S::Error: Into<tower::BoxError>,
+{
+    let stopping = drain.stopping();
+    let slots = Arc::new(Semaphore::new(bounds.connections));
+    loop {
+        // A slot first: beyond the cap, clients wait in the system's queue, not in our memory.
+        let accepted = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            () = stopping.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = connection(stream, service(peer), drain.clone(), bounds);
+                drain.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+async fn connection<S>(stream: TcpStream, service: S, drain: Drain, bounds: Bounds)
+where
+    S: tower::Service<http::Request<Incoming>, Response = http::Response<Body>>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    S::Error: Into<tower::BoxError>,
+{
+    // Answers are small and written whole: waiting for more only delays them.
+    let _ = stream.set_nodelay(true);
+    let began = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&began);
+    let service = hyper::service::service_fn(move |request| {
+        first.store(true, Ordering::Relaxed);
+        service.clone().oneshot(request)
+    });
+    let builder = builder(bounds);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    // hyper's own timer starts once it knows the protocol; this one covers the bytes before.
+    let silence = tokio::time::sleep(bounds.header_timeout);
+    tokio::pin!(silence);
+    let stopping = drain.stopping();
+    let (mut waiting, mut draining) = (true, false);
+    loop {
+        tokio::select! {
+            ended = serving.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(error = &*error, "a connection ended early");
+                }
+                return;
+            }
+            () = silence.as_mut(), if waiting => {
+                waiting = false;
+                if !began.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            () = stopping.cancelled(), if !draining => {
+                draining = true;
+                serving.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.header_timeout)
+        // One more than allowed, so that the refusal is ours and says why.
+        .max_headers(bounds.header_count + 1)
+        .max_buf_size((2 * bounds.header_bytes).max(64 * 1024));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(2 * bounds.header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(bounds.streams)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        // Rapid reset (CVE-2023-44487): a client that keeps cancelling is cut off.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(256);
+    if bounds.http2_only { builder.http2_only() } else { builder }
+}
