@@ -99,7 +99,8 @@ const RESERVED: &[(&str, &[&str])] = &[
             "keystile",
         ],
     ),
-    ("reqwest", &["keystile-egress", "keystile", "keystile-tests"]),
+    ("reqwest", &["keystile", "keystile-tests"]),
+    ("hyper-rustls", &["keystile-egress"]),
     ("argon2", &["keystile-issuance", "keystile-verification", "keystile-console"]),
     ("aes-gcm", &["keystile-seal"]),
 ];
