@@ -12,7 +12,13 @@ use tower::{
 use crate::Identity;
 
 /// What a generated client sends over.
-pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Error>;
+
+/// A call did not reach the far end. A type of its own: behind a bare [`BoxError`] the compiler
+/// cannot see that a call through a generated client is `Send` (rust-lang/rust#100013).
+#[derive(Debug, thiserror::Error)]
+#[error("the call did not reach the service")]
+pub struct Error(#[source] BoxError);
 
 /// A transport to `server` in this process, calling as `identity`.
 ///
@@ -32,7 +38,7 @@ where
         request.extensions_mut().insert(identity.clone());
         request
     });
-    BoxCloneSyncService::new(stamped.map_err(Into::into))
+    BoxCloneSyncService::new(stamped.map_err(|error| Error(error.into())))
 }
 
 /// A transport over `channel` to another process.
@@ -46,7 +52,7 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
 {
-    BoxCloneSyncService::new(channel.map_err(Into::into))
+    BoxCloneSyncService::new(channel.map_err(|error| Error(error.into())))
 }
 
 /// The far end of a [`deferred`] transport.
