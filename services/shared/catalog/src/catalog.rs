@@ -1,0 +1,66 @@
+//! The set of apps that a process knows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use keystile_domain::{AppKey, ComponentId};
+use url::Url;
+
+use crate::{app::App, component::Component, server::Server};
+
+/// Apps by key. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    apps: Arc<BTreeMap<AppKey, App>>,
+}
+
+/// The documents inside the binary, but for the sandbox.
+const SHIPPED: [(&str, &str); 3] = [
+    ("github", include_str!("../apps/github.yaml")),
+    ("gmail", include_str!("../apps/gmail.yaml")),
+    ("slack", include_str!("../apps/slack.yaml")),
+];
+
+const SANDBOX: (&str, &str) = ("sandbox", include_str!("../apps/sandbox.yaml"));
+
+fn built_in((key, text): (&str, &str)) -> App {
+    let key = key.parse().expect("the key of a built-in app is valid");
+    let (app, _) = App::parse(key, text).expect("a built-in document is valid, as a test shows");
+    app
+}
+
+impl Catalog {
+    /// The apps that come with Keystile: github, gmail, slack.
+    pub fn shipped() -> Self {
+        Self::of(SHIPPED.into_iter().map(built_in))
+    }
+
+    /// These apps; of two with one key, the later.
+    pub fn of(apps: impl IntoIterator<Item = App>) -> Self {
+        let apps = apps.into_iter().map(|app| (app.key.clone(), app)).collect();
+        Self { apps: Arc::new(apps) }
+    }
+
+    /// Adds the sandbox, which lives at `base`: its port is known only once it listens.
+    #[must_use]
+    pub fn with_sandbox(self, base: &Url) -> Self {
+        let mut sandbox = built_in(SANDBOX);
+        sandbox.server = Some(Server::fixed(base));
+        let apps = Arc::unwrap_or_clone(self.apps);
+        Self::of(apps.into_values().chain([sandbox]))
+    }
+
+    /// The app of this key.
+    pub fn app(&self, key: &AppKey) -> Option<&App> {
+        self.apps.get(key)
+    }
+
+    /// The component of this id.
+    pub fn component(&self, id: &ComponentId) -> Option<&Component> {
+        self.app(&id.app_key())?.components.get(id)
+    }
+
+    /// The apps in the order of their keys.
+    pub fn apps(&self) -> impl Iterator<Item = &App> {
+        self.apps.values()
+    }
+}
