@@ -1,0 +1,7 @@
+//! The catalog through its public API.
+
+mod documents;
+mod limits;
+mod requests;
+mod shipped;
+mod support;
