@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use keystile_domain::{AppKey, ComponentId};
 use url::Url;
 
-use crate::{app::App, component::Component, server::Server};
+use crate::{app::App, component::Component};
 
 /// Apps by key. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -20,9 +20,12 @@ const SHIPPED: [(&str, &str); 3] = [
     ("slack", include_str!("../apps/slack.yaml")),
 ];
 
-const SANDBOX: (&str, &str) = ("sandbox", include_str!("../apps/sandbox.yaml"));
+const SANDBOX: &str = include_str!("../apps/sandbox.yaml");
 
-fn built_in((key, text): (&str, &str)) -> App {
+/// The address that stands in the sandbox's document.
+const SANDBOX_BASE: &str = "http://127.0.0.1:8085";
+
+fn built_in(key: &str, text: &str) -> App {
     let key = key.parse().expect("the key of a built-in app is valid");
     let (app, _) = App::parse(key, text).expect("a built-in document is valid, as a test shows");
     app
@@ -31,7 +34,7 @@ fn built_in((key, text): (&str, &str)) -> App {
 impl Catalog {
     /// The apps that come with Keystile: github, gmail, slack.
     pub fn shipped() -> Self {
-        Self::of(SHIPPED.into_iter().map(built_in))
+        Self::of(SHIPPED.into_iter().map(|(key, text)| built_in(key, text)))
     }
 
     /// These apps; of two with one key, the later.
@@ -43,10 +46,14 @@ impl Catalog {
     /// Adds the sandbox, which lives at `base`: its port is known only once it listens.
     #[must_use]
     pub fn with_sandbox(self, base: &Url) -> Self {
-        let mut sandbox = built_in(SANDBOX);
-        sandbox.server = Some(Server::fixed(base));
+        let sandbox = built_in("sandbox", &Self::sandbox_document(base));
         let apps = Arc::unwrap_or_clone(self.apps);
         Self::of(apps.into_values().chain([sandbox]))
+    }
+
+    /// The sandbox's document with the address `base`, as the sandbox serves it.
+    pub fn sandbox_document(base: &Url) -> String {
+        SANDBOX.replace(SANDBOX_BASE, base.as_str().trim_end_matches('/'))
     }
 
     /// The app of this key.

@@ -31,11 +31,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without variables.
-    pub(crate) fn fixed(base: &Url) -> Self {
-        Self { template: base.to_string(), variables: Vec::new() }
-    }
-
     /// The template as the document gives it.
     pub fn template(&self) -> &str {
         &self.template

@@ -79,6 +79,7 @@ fn yaml_bombs_are_refused() {
     refuse("a: &a [*a]");
     refuse("a: *gone");
     refuse("a: 1\na: 2");
+    assert!(refuse(r#"{ "a": 1, "a": 2 }"#).to_string().contains("a key is repeated"));
     refuse("a: !!binary x\n---\nb: 1\n");
     refuse("\0");
     refuse("");

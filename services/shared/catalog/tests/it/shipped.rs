@@ -107,6 +107,10 @@ fn each_app_is_reached_and_connected_to_as_its_reference_says() {
         assert_eq!(app(key).security.len(), schemes, "{key}");
     }
     assert_eq!(app("sandbox").security, [AuthScheme::Bearer]);
+    for component in app("sandbox").components.values() {
+        let reference = component.reference.as_ref().expect("a reference");
+        assert!(reference.as_str().starts_with("http://127.0.0.1:4321/openapi.yaml#"));
+    }
     let AuthScheme::OAuth2 { authorization_url, token_url, scopes, .. } = &app("gmail").security[0]
     else {
         panic!("gmail connects with OAuth");
