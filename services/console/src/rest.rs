@@ -1,0 +1,72 @@
+//! The REST APIs: `/api/manage/v1` for a team's own tools, `/api/operator/v1` for the operator.
+
+mod apps;
+mod audit;
+mod connections;
+mod cuts;
+mod extract;
+mod keys;
+mod openapi;
+mod operator;
+mod outcome;
+mod page;
+mod problem;
+mod team;
+mod tokens;
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    routing::get,
+};
+use bytes::Bytes;
+use keystile_runtime::{
+    Problem,
+    http::{Limits, harden},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::Service;
+
+/// What a handler answers.
+type Answer<T> = Result<T, Problem>;
+
+/// Both APIs, hardened.
+pub(crate) fn router(service: &Service) -> Router {
+    let manage = OpenApiRouter::new()
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::show, keys::update, keys::delete))
+        .routes(routes!(keys::put_grant, keys::remove_grant))
+        .routes(routes!(keys::disable))
+        .routes(routes!(keys::enable))
+        .routes(routes!(keys::regenerate))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::end_overlap))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(cuts::show))
+        .routes(routes!(apps::list))
+        .routes(routes!(apps::show))
+        .routes(routes!(connections::list, connections::create))
+        .routes(routes!(connections::show, connections::delete))
+        .routes(routes!(connections::test))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(team::show))
+        .routes(routes!(audit::list));
+    let operator = OpenApiRouter::new()
+        .routes(routes!(operator::set_plan))
+        .routes(routes!(operator::suspend))
+        .routes(routes!(operator::resume))
+        .routes(routes!(operator::retire_token_key));
+    let (router, document) = OpenApiRouter::with_openapi(openapi::base())
+        .nest("/api/manage/v1", manage)
+        .nest("/api/operator/v1", operator)
+        .split_for_parts();
+    let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let serve = get(move || {
+        let json = HeaderValue::from_static("application/json");
+        std::future::ready(([(header::CONTENT_TYPE, json)], document.clone()))
+    });
+    let router = router.route("/api/manage/v1/openapi.json", serve).with_state(service.clone());
+    harden(router, &Limits::default())
+}

@@ -1,0 +1,192 @@
+//! `/apps`: what a grant can name.
+
+use axum::{Json, extract::State};
+use keystile_catalog::{App, AuthScheme, Component, KeyPlace, Server};
+use keystile_domain::{AppKey, Permission};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    Answer,
+    extract::{NoQuery, PathApp},
+    openapi::Problems,
+    page::Page,
+    problem::not_found,
+};
+use crate::{Error, Service, token_use::Caller};
+
+/// An app.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AppSummary {
+    key: String,
+    name: String,
+    description: String,
+    /// A `data:image/` URI or the text of an SVG, to be shown as an image.
+    icon: Option<String>,
+    /// Does an action need a connection?
+    needs_connection: bool,
+    auth_schemes: Vec<Scheme>,
+    component_count: usize,
+}
+
+/// One way to connect.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = AuthScheme)]
+pub(super) enum Scheme {
+    /// A secret in a header or in the query.
+    ApiKey {
+        /// `header` or `query`.
+        place: &'static str,
+        name: String,
+    },
+    /// User and password.
+    Basic,
+    /// A token in `Authorization`.
+    Bearer,
+    /// OAuth 2, authorization code grant.
+    Oauth2 { scopes: Vec<String> },
+    /// `OpenID` Connect.
+    OpenIdConnect { url: String },
+}
+
+impl Scheme {
+    fn of(scheme: &AuthScheme) -> Self {
+        match scheme {
+            AuthScheme::ApiKey { place, name } => Self::ApiKey {
+                place: match place {
+                    KeyPlace::Header => "header",
+                    KeyPlace::Query => "query",
+                },
+                name: name.clone(),
+            },
+            AuthScheme::Basic => Self::Basic,
+            AuthScheme::Bearer => Self::Bearer,
+            AuthScheme::OAuth2 { scopes, .. } => {
+                Self::Oauth2 { scopes: scopes.keys().cloned().collect() }
+            }
+            AuthScheme::OpenIdConnect { url } => Self::OpenIdConnect { url: url.to_string() },
+        }
+    }
+}
+
+impl AppSummary {
+    fn of(app: &App) -> Self {
+        Self {
+            key: app.key.to_string(),
+            name: app.name.clone(),
+            description: app.description.clone(),
+            icon: app.icon.clone(),
+            needs_connection: app.needs_connection(),
+            auth_schemes: app.security.iter().map(Scheme::of).collect(),
+            component_count: app.components.len(),
+        }
+    }
+}
+
+/// One action or trigger.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Component)]
+pub(super) struct ComponentView {
+    /// For example `action.gmail.send-email`.
+    id: String,
+    /// `action` or `trigger`.
+    kind: &'static str,
+    name: String,
+    description: String,
+    /// JSON Schema of the inputs.
+    #[schema(value_type = Object)]
+    inputs: Value,
+    /// JSON Schema of what it answers or delivers.
+    #[schema(value_type = Object)]
+    outputs: Value,
+    /// The inputs that must be there.
+    required: Vec<String>,
+    /// The OAuth scopes that the connection must hold.
+    scopes: Vec<String>,
+    /// The page of the provider's reference.
+    reference: Option<String>,
+}
+
+impl ComponentView {
+    fn of(component: &Component) -> Self {
+        Self {
+            id: component.id.to_string(),
+            kind: component.kind.as_str(),
+            name: component.name.clone(),
+            description: component.description.clone(),
+            inputs: component.inputs.clone(),
+            outputs: component.outputs.clone(),
+            required: component.required.clone(),
+            scopes: component.scopes.clone(),
+            reference: component.reference.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// A variable of an app's address, given with a connection.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ServerVariable)]
+pub(super) struct VariableView {
+    name: String,
+    description: String,
+    /// The allowed values; empty: one DNS label.
+    choices: Vec<String>,
+    default: Option<String>,
+}
+
+/// An app with all that it can do.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AppDetails {
+    #[serde(flatten)]
+    summary: AppSummary,
+    server_variables: Vec<VariableView>,
+    components: Vec<ComponentView>,
+}
+
+/// Lists the apps.
+#[utoipa::path(
+    get, path = "/apps", operation_id = "listApps", tag = "apps",
+    responses((status = OK, body = Page<AppSummary>), Problems)
+)]
+pub(super) async fn list(
+    State(service): State<Service>,
+    caller: Caller,
+    _: NoQuery,
+) -> Answer<Json<Page<AppSummary>>> {
+    caller.require(Permission::Read).map_err(Error::from)?;
+    Ok(Json(Page::whole(service.catalog().apps().map(AppSummary::of).collect())))
+}
+
+/// One app with its components and their schemas.
+#[utoipa::path(
+    get, path = "/apps/{appKey}", operation_id = "getApp", tag = "apps",
+    params(("appKey" = String, Path, example = "sandbox")),
+    responses((status = OK, body = AppDetails), Problems)
+)]
+pub(super) async fn show(
+    State(service): State<Service>,
+    caller: Caller,
+    _: NoQuery,
+    PathApp(key): PathApp<AppKey>,
+) -> Answer<Json<AppDetails>> {
+    caller.require(Permission::Read).map_err(Error::from)?;
+    let app = service.catalog().app(&key).ok_or_else(not_found)?;
+    let variables = app.server.iter().flat_map(Server::variables);
+    let variables = variables.map(|variable| VariableView {
+        name: variable.name.clone(),
+        description: variable.description.clone(),
+        choices: variable.choices.clone(),
+        default: variable.default.clone(),
+    });
+    Ok(Json(AppDetails {
+        summary: AppSummary::of(app),
+        server_variables: variables.collect(),
+        components: app.components.values().map(ComponentView::of).collect(),
+    }))
+}

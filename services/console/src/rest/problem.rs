@@ -1,0 +1,76 @@
+//! Failures of other services, in the words of this API.
+
+use axum::http::StatusCode;
+use keystile_contract::Failure;
+use keystile_domain::ErrorKind;
+use keystile_runtime::Problem;
+
+/// What anyone is told of an id that is malformed, unknown or another team's: always the same.
+pub(super) fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "the team has nothing of this id")
+}
+
+/// A failure whose bad fields are the members of the request's body that `names` maps them to:
+/// `(the field of the message, the member of the body)`, both in snake case, by prefix.
+pub(super) fn of(mut failure: Failure, names: &[(&str, &str)]) -> Problem {
+    if failure.kind == ErrorKind::NotFound {
+        return not_found();
+    }
+    for fault in &mut failure.faults {
+        let renamed = names.iter().find_map(|(field, member)| {
+            fault.field.strip_prefix(field).map(|rest| format!("{member}{rest}"))
+        });
+        if let Some(renamed) = renamed {
+            renamed.trim_matches('.').clone_into(&mut fault.field);
+        }
+    }
+    // One code for a bad body, whoever found the fault.
+    if failure.reason == "invalid_argument" {
+        "invalid_request".clone_into(&mut failure.reason);
+        "the request has invalid members".clone_into(&mut failure.message);
+    }
+    failure.into()
+}
+
+/// A failure of a list, whose page token is the cursor of the query.
+pub(super) fn of_page(failure: Failure) -> Problem {
+    if failure.faults.iter().any(|fault| fault.field == "page_token") {
+        return super::page::invalid_cursor();
+    }
+    of(failure, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::to_bytes, response::IntoResponse};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn document(problem: Problem) -> Value {
+        let bytes = to_bytes(problem.into_response().into_body(), 10_000).await.expect("reads");
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    #[tokio::test]
+    async fn a_field_of_a_message_is_told_as_the_member_of_the_body() {
+        let failure = Failure::invalid("grants[1].allowed_components[0]", "is unknown");
+        let told = document(of(failure, &[("grants", "connections")])).await;
+        let expected =
+            json!([{"pointer": "/connections/1/allowedComponents/0", "detail": "is unknown"}]);
+        assert_eq!(told["errors"], expected);
+        assert_eq!(told["code"], "invalid_request");
+        let failure = Failure::invalid("grant.connection_id", "is of another app");
+        let told = document(of(failure, &[("grant.", "")])).await;
+        assert_eq!(told["errors"][0]["pointer"], "/connectionId");
+    }
+
+    #[tokio::test]
+    async fn whatever_is_missing_is_told_the_same_way() {
+        let missing = |reason: &str| Failure::new(ErrorKind::NotFound, reason, "no such thing");
+        let key = document(of(missing("not_found").with("id", "key_1"), &[])).await;
+        let connection = document(of(missing("connection_not_found"), &[])).await;
+        assert_eq!(key, connection);
+        assert_eq!(key, document(not_found()).await);
+    }
+}
