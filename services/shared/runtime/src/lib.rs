@@ -7,13 +7,21 @@
 //! Never: knows a service, opens a database, or decides about a key.
 
 pub mod clock;
+pub mod config;
+pub mod data_dir;
 pub mod entropy;
+pub mod grpc;
+pub mod health;
 pub mod http;
 pub mod lifecycle;
 mod listen;
 pub mod problem;
+pub mod secrets;
+mod serde_words;
+pub mod telemetry;
 
 pub use clock::SystemClock;
+pub use data_dir::DataDir;
 pub use entropy::SystemEntropy;
 pub use lifecycle::Drain;
 pub use problem::Problem;

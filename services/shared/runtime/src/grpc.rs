@@ -1,0 +1,34 @@
+//! The gRPC server stack: the same layers for a call within this process and for one over TCP.
+
+mod deadline;
+mod serve;
+mod stack;
+
+use std::time::Duration;
+
+pub use serve::{NotLoopback, serve};
+pub use stack::{Stack, stack};
+
+/// What one call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a call without `grpc-timeout` may take until its answer begins.
+    pub default_timeout: Duration,
+    /// The longest that a caller may ask for.
+    pub max_timeout: Duration,
+    /// The most TCP connections at once.
+    pub connections: usize,
+    /// The most calls at once on one connection.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            default_timeout: Duration::from_secs(10),
+            max_timeout: Duration::from_mins(2),
+            connections: 1_000,
+            streams: 1_000,
+        }
+    }
+}
