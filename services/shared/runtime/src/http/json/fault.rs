@@ -2,7 +2,7 @@
 
 use serde_path_to_error::{Error, Path, Segment};
 
-use crate::problem::Fault;
+use crate::{problem::Fault, serde_words::without_value};
 
 pub(super) fn of(error: &Error<serde_json::Error>) -> Fault {
     let message = error.inner().to_string();
@@ -18,7 +18,10 @@ pub(super) fn of(error: &Error<serde_json::Error>) -> Fault {
         }
         return Fault { pointer: shortened(&pointer), detail: detail.to_owned() };
     }
-    Fault { pointer: shortened(&pointer), detail: without_value(&message) }
+    Fault {
+        pointer: shortened(&pointer),
+        detail: shortened(&without_value(&message, "JSON object")),
+    }
 }
 
 fn pointer(path: &Path) -> String {
@@ -40,22 +43,6 @@ fn shortened(text: &str) -> String {
     match text.char_indices().nth(256) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
-    }
-}
-
-/// `invalid type: string "hunter2", expected u32` without the value and in JSON's words.
-fn without_value(message: &str) -> String {
-    let quotes = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
-    if !quotes.iter().any(|quote| message.starts_with(quote)) {
-        return shortened(message);
-    }
-    // The last one: the value stands before it and may contain anything.
-    match message.rsplit_once(", expected ") {
-        Some((_, expected)) if expected.starts_with("struct ") => "must be an object".to_owned(),
-        Some((_, "a map")) => "must be an object".to_owned(),
-        Some((_, "a sequence")) => "must be an array".to_owned(),
-        Some((_, expected)) => shortened(&format!("must be {expected}")),
-        None => "has another form".to_owned(),
     }
 }
 
@@ -113,8 +100,8 @@ mod tests {
                 "must be `small` or `large`",
             ),
             (json!({"appKey": 7}), "/appKey", "must be a string"),
-            (json!({"appKey": "a", "items": 1}), "/items", "must be an array"),
-            (json!([]), "", "must be an object"),
+            (json!({"appKey": "a", "items": 1}), "/items", "must be a list"),
+            (json!([]), "", "must be a JSON object"),
         ];
         for (document, pointer, detail) in cases {
             assert_eq!(fault(document), (pointer.to_owned(), detail.to_owned()));
