@@ -1,0 +1,26 @@
+//! What this node keeps, and for how long.
+
+use std::time::Duration;
+
+use keystile_domain::Tick;
+
+use crate::{l1::L1, negative::Negatives};
+
+/// How long anything is kept, from when issuance was asked. Design §6.2.
+pub(crate) const TTL: Duration = Duration::from_hours(1);
+
+pub(crate) struct Caches {
+    pub(crate) l1: L1,
+    pub(crate) negatives: Negatives,
+}
+
+impl Caches {
+    pub(crate) fn new(l1_bytes: u64, negative_entries: usize) -> Self {
+        Self { l1: L1::new(l1_bytes), negatives: Negatives::new(negative_entries) }
+    }
+}
+
+/// Is the time of what was read then over?
+pub(crate) fn is_over(read_at: Tick, now: Tick) -> bool {
+    now.since(read_at) >= TTL
+}
