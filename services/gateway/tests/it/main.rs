@@ -1,0 +1,9 @@
+//! The gateway through its sockets, between doubles of the services behind it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
+mod discovery;
+mod document;
+mod edge;
+mod enforcement;
+mod run;
+mod support;
