@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod upstream;
 
 pub use clock::MockClock;
 pub use entropy::SeededEntropy;
+pub use upstream::Upstream;
