@@ -1,0 +1,153 @@
+//! The way of a cut from vault to issuance. Design §6.6: committed here first, then sent in order
+//! per scope under one operation id, and done only with issuance's receipt.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::{FutureExt, future::join_all};
+use keystile_contract::{
+    Failure, Transport,
+    convert::{from_duration, scope},
+    proto::{
+        common::v1 as common,
+        issuance::v1::{SetScopeStatusRequest, fact_service_client::FactServiceClient},
+    },
+};
+use keystile_domain::{Clock, log::Receipt};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{OutboxRow, Store};
+
+/// Rows sent in one round.
+const BATCH: u64 = 100;
+/// The longest that one attempt may take: a barrier waits a few seconds at most.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between rounds while something is left over, growing from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Between rounds while nothing is: another process may have left rows behind.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Sends what the store holds for issuance.
+pub(crate) struct Outbox {
+    store: Arc<dyn Store>,
+    issuance: Transport,
+    clock: Arc<dyn Clock>,
+    /// Something was added, or a sender gave up.
+    left_over: Notify,
+}
+
+impl Outbox {
+    pub(crate) fn new(store: Arc<dyn Store>, issuance: Transport, clock: Arc<dyn Clock>) -> Self {
+        Self { store, issuance, clock, left_over: Notify::new() }
+    }
+
+    /// Sends one row and waits for its receipt, `wait` at most. `None` if it is not known to have
+    /// arrived by then: the background task goes on.
+    pub(crate) async fn deliver(&self, row: &OutboxRow, wait: Duration) -> Option<Receipt> {
+        if let Some(receipt) = row.settled {
+            return Some(receipt);
+        }
+        let receipt = tokio::time::timeout(wait, self.drain_until(row)).await.unwrap_or_default();
+        if receipt.is_none() {
+            self.left_over.notify_one();
+        }
+        receipt
+    }
+
+    /// Sends everything that is due in the row's scope, in order, up to the row.
+    async fn drain_until(&self, row: &OutboxRow) -> Option<Receipt> {
+        loop {
+            let due = self.store.outbox_due(Some(row.scope), 1).await.ok()?;
+            let next = due.first()?;
+            let receipt = self.send(next).await?;
+            if next.operation == row.operation {
+                return Some(receipt);
+            }
+        }
+    }
+
+    /// Sends one row and stores its receipt. Repeating it is harmless: issuance knows the
+    /// operation.
+    async fn send(&self, row: &OutboxRow) -> Option<Receipt> {
+        let mut request = tonic::Request::new(SetScopeStatusRequest {
+            team_id: row.team.to_string(),
+            scope: Some(scope(row.scope)),
+            usable: row.usable,
+            operation_id: row.operation.to_string(),
+        });
+        request.set_timeout(ATTEMPT_TIMEOUT);
+        let mut issuance = FactServiceClient::new(self.issuance.clone());
+        // Boxed: the compiler cannot see through the client's generics that it is `Send`.
+        let outcome = match issuance.set_scope_status(request).boxed().await {
+            Ok(answer) => answer.into_inner().outcome?,
+            Err(status) => {
+                let error = Failure::from(status);
+                tracing::warn!(operation.id = %row.operation, %error, "issuance did not take a cut");
+                return None;
+            }
+        };
+        if outcome.pending {
+            return None;
+        }
+        let receipt = outcome.receipt.and_then(|receipt| read(&receipt))?;
+        match self.store.settle(row.operation, &receipt, self.clock.now()).await {
+            Ok(()) => Some(receipt),
+            Err(error) => {
+                tracing::warn!(operation.id = %row.operation, %error, "a receipt was not stored");
+                None
+            }
+        }
+    }
+
+    /// Sends what is left over until it is told to stop.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let mut pause = Duration::ZERO;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.left_over.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            let emptied = tokio::select! {
+                () = stop.cancelled() => return,
+                emptied = self.round() => emptied,
+            };
+            pause = if emptied { IDLE } else { (2 * pause).clamp(RETRY.0, RETRY.1) };
+        }
+    }
+
+    /// Sends the head of every scope until there is none left, or one is not taken. A scope whose
+    /// head is stuck does not hold up the others.
+    async fn round(&self) -> bool {
+        let mut stuck = BTreeSet::new();
+        loop {
+            let due = match self.store.outbox_due(None, BATCH).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox could not be read");
+                    return false;
+                }
+            };
+            let fresh: Vec<_> =
+                due.into_iter().filter(|row| !stuck.contains(&row.operation)).collect();
+            if fresh.is_empty() {
+                return stuck.is_empty();
+            }
+            let sent = fresh.iter().map(async |row| (row.operation, self.send(row).await));
+            for (operation, receipt) in join_all(sent).await {
+                if receipt.is_none() {
+                    stuck.insert(operation);
+                }
+            }
+        }
+    }
+}
+
+fn read(receipt: &common::Receipt) -> Option<Receipt> {
+    Some(Receipt {
+        seq: receipt.seq,
+        acknowledged: receipt.acknowledged,
+        waited_out: receipt.waited_out,
+        elapsed: from_duration(receipt.elapsed.as_ref())?,
+    })
+}

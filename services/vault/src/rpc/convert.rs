@@ -1,0 +1,111 @@
+//! Messages ↔ what the use cases speak.
+
+use keystile_contract::{
+    Failure,
+    convert::{parse, text, timestamp},
+    proto::{
+        common::v1::AuditEntry,
+        vault::v1::{
+            self as proto, BasicCredential, ConnectionStatus, CreateConnectionRequest,
+            GrantProblem, static_credential::Kind,
+        },
+    },
+};
+use keystile_domain::{ComponentId, Grant, name::Name};
+
+use crate::{
+    audit,
+    check_grant::Problem,
+    connection::{Connection, Status},
+    create::Create,
+    credential::Given,
+};
+
+const DEFAULT_PAGE: u64 = 50;
+const LARGEST_PAGE: u32 = 200;
+/// More variables than any server has.
+const MOST_VARIABLES: usize = 50;
+
+pub(super) fn page_size(asked: u32) -> Result<u64, Failure> {
+    match asked {
+        0 => Ok(DEFAULT_PAGE),
+        1..=LARGEST_PAGE => Ok(asked.into()),
+        _ => Err(Failure::invalid("page_size", "must be 1 to 200")),
+    }
+}
+
+pub(super) fn create(request: CreateConnectionRequest) -> Result<Create, Failure> {
+    let app = parse("app_key", &request.app_key)?;
+    let name =
+        Name::new(&request.name).map_err(|error| Failure::invalid("name", error.to_string()))?;
+    if request.server_variables.len() > MOST_VARIABLES {
+        return Err(Failure::invalid("server_variables", "has too many members"));
+    }
+    let kind = request.credential.and_then(|credential| credential.kind);
+    let given = match kind.ok_or_else(|| Failure::invalid("credential", "is required"))? {
+        Kind::BearerToken(token) => Given::Bearer(token.into()),
+        Kind::ApiKey(key) => Given::ApiKey(key.into()),
+        Kind::Basic(BasicCredential { username, password }) => {
+            Given::Basic { user: username.into(), password: password.into() }
+        }
+    };
+    Ok(Create { app, name, given, variables: request.server_variables.into_iter().collect() })
+}
+
+pub(super) fn components(texts: &[String]) -> Result<Vec<ComponentId>, Failure> {
+    if texts.len() > Grant::MAX_COMPONENTS {
+        return Err(Failure::invalid("components", "has more than 1000 members"));
+    }
+    let parsed = texts.iter().enumerate().map(|(at, id)| parse(&format!("components[{at}]"), id));
+    parsed.collect()
+}
+
+pub(super) fn connection(connection: &Connection) -> proto::Connection {
+    proto::Connection {
+        id: connection.id.to_string(),
+        app_key: connection.app.to_string(),
+        name: connection.name.to_string(),
+        status: status(connection.health.status).into(),
+        status_reason: connection.health.reason.clone(),
+        auth_scheme: connection.scheme.as_str().to_owned(),
+        created_at: Some(timestamp(connection.created_at)),
+        last_used_at: connection.last_used_at.map(timestamp),
+        integration_id: String::new(),
+    }
+}
+
+const fn status(status: Status) -> ConnectionStatus {
+    match status {
+        Status::Active => ConnectionStatus::Active,
+        Status::Expired => ConnectionStatus::Expired,
+        Status::Revoked => ConnectionStatus::Revoked,
+        Status::MissingScopes => ConnectionStatus::MissingScopes,
+        Status::Failing => ConnectionStatus::Failing,
+    }
+}
+
+pub(super) fn problem(problem: &Problem) -> GrantProblem {
+    GrantProblem {
+        component: text(problem.component.as_ref()),
+        code: problem.code.to_owned(),
+        detail: problem.detail.to_owned(),
+    }
+}
+
+pub(super) fn entry((entry, seq): (audit::Entry, u64)) -> AuditEntry {
+    AuditEntry {
+        id: entry.id.to_string(),
+        at: Some(timestamp(entry.at)),
+        team_id: entry.team.to_string(),
+        actor: entry.actor,
+        actor_label: entry.actor_label,
+        action: entry.action.to_owned(),
+        subject_id: entry.subject,
+        subject_label: entry.subject_label,
+        before: entry.before,
+        after: entry.after,
+        request_id: entry.request_id,
+        source_ip: entry.source_ip,
+        seq,
+    }
+}

@@ -1,0 +1,82 @@
+//! Running an action for the holder of a key.
+
+use std::time::Duration;
+
+use keystile_contract::capability::Capability;
+use keystile_domain::ComponentId;
+use serde_json::Value;
+
+use crate::{
+    error::Error,
+    fence,
+    outside::{Account, Answer},
+    vault::Vault,
+};
+
+/// The largest inputs, bytes.
+const MAX_INPUTS: usize = 1 << 20;
+
+/// Kept back from the caller's time for the way of the answer.
+const MARGIN: Duration = Duration::from_millis(50);
+
+impl Vault {
+    /// Runs the capability's component with the credential of its connection.
+    ///
+    /// The fence is asked twice: at first, so that nothing is read for a capability that is
+    /// worthless, and right before dialling, because a cut may have come between.
+    pub(crate) async fn run_action(
+        &self,
+        capability: &Capability,
+        component: &ComponentId,
+        inputs: &[u8],
+        asked: Option<Duration>,
+    ) -> Result<Answer, Error> {
+        let started_at = self.clock.tick();
+        if capability.component != *component {
+            return Err(Error::OtherComponent);
+        }
+        fence::admit(&self.follower, capability)?;
+        let app = self.catalog.app(&component.app_key()).ok_or(Error::UnknownApp)?;
+        let component = app.components.get(component).ok_or(Error::UnknownComponent)?;
+        let inputs = read(inputs)?;
+        component.validate(&inputs).map_err(Error::Inputs)?;
+
+        let account = match capability.connection {
+            None if app.needs_connection() => {
+                return Err(Error::ConnectionUnusable("this app needs one".to_owned()));
+            }
+            None => Account::none(),
+            Some(id) => {
+                let found = self.store.find_connection(capability.team, id).await?;
+                let (connection, sealed) =
+                    found.ok_or_else(|| Error::ConnectionUnusable("it is gone".to_owned()))?;
+                if connection.app != app.key || capability.integration.is_some() {
+                    return Err(Error::ConnectionUnusable("it is of another app".to_owned()));
+                }
+                if !connection.health.status.may_run() {
+                    return Err(Error::unhealthy(&connection.health));
+                }
+                self.account(&connection, &sealed).await?
+            }
+        };
+        let request = Self::request(app, component, &account, &inputs)?;
+        let timeout = self
+            .config
+            .action_timeout(asked)
+            .saturating_sub(self.clock.tick().since(started_at))
+            .saturating_sub(MARGIN);
+
+        fence::admit(&self.follower, capability)?;
+        if let Some(connection) = capability.connection {
+            self.last_used.note(capability.team, connection, self.clock.now());
+        }
+        self.exchange(request, &account, timeout).await
+    }
+}
+
+fn read(inputs: &[u8]) -> Result<Value, Error> {
+    if inputs.len() > MAX_INPUTS {
+        return Err(Error::field("inputs_json", "must have at most 1 MiB"));
+    }
+    serde_json::from_slice(inputs).map_err(|_| Error::field("inputs_json", "is not valid JSON"))
+}

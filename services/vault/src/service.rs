@@ -1,0 +1,159 @@
+//! Building and running the service.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keystile_catalog::Catalog;
+use keystile_contract::{
+    SealKeys, Transport,
+    proto::vault::v1::{
+        action_service_server::ActionServiceServer,
+        connection_service_server::ConnectionServiceServer,
+    },
+};
+use keystile_domain::{Clock, Entropy, Role};
+use keystile_follower::{Driver, Settings, follow};
+use keystile_seal::KekRing;
+use keystile_sql::{Backend, Database};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::{
+    config::Config,
+    error::Error,
+    fence::NothingCached,
+    keys::Keys,
+    last_used::{self, LastUsed},
+    outbox::Outbox,
+    rpc,
+    store::{Store, sql::SqlStore},
+    vault::Vault,
+};
+
+/// What vault is given.
+pub struct Deps {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Vault's sealing subkeys.
+    pub seal_keys: SealKeys,
+    /// The key-encryption keys.
+    pub keks: KekRing,
+    /// The way to issuance.
+    pub issuance: Transport,
+    /// The apps.
+    pub catalog: Catalog,
+    /// The way to outside apps.
+    pub egress: keystile_egress::Client,
+    /// Vault's own database.
+    pub database: Database,
+}
+
+/// Vault. Clones are the same service.
+#[derive(Clone)]
+pub struct Service {
+    vault: Arc<Vault>,
+    /// Taken by the one run.
+    driver: Arc<Mutex<Option<Driver>>>,
+}
+
+/// Brings the schema of vault's database up to date.
+///
+/// # Errors
+/// [`Error::Store`] if a migration fails; those before it stay applied.
+pub async fn migrate(database: &Database) -> Result<(), Error> {
+    Ok(SqlStore::migrate(database).await?)
+}
+
+/// Builds the service. It answers at once, and starts actions once [`Service::run`] has a lease.
+///
+/// # Errors
+/// [`Error::Config`]; [`Error::MigrationsPending`] on Postgres; [`Error::KeyEncryption`] if stored
+/// credentials need a key-encryption key that is not there; [`Error::Store`].
+pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
+    config.validate()?;
+    match deps.database.backend() {
+        Backend::Sqlite => migrate(&deps.database).await?,
+        Backend::Postgres => {
+            let pending = SqlStore::pending(&deps.database).await?;
+            if !pending.is_empty() {
+                return Err(Error::MigrationsPending(pending));
+            }
+        }
+    }
+    let Deps { clock, entropy, seal_keys, keks, issuance, catalog, egress, database } = deps;
+    let store: Arc<dyn Store> = Arc::new(SqlStore::new(database));
+    let keys =
+        Keys::open(Arc::clone(&store), Arc::new(keks), Arc::clone(&clock), Arc::clone(&entropy))
+            .await?;
+    let (follower, driver) = follow(
+        Settings::default(),
+        keystile_follower::Deps {
+            issuance: issuance.clone(),
+            role: Role::Vault,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            apply: Arc::new(NothingCached),
+        },
+    );
+    let vault = Vault {
+        config,
+        outbox: Outbox::new(Arc::clone(&store), issuance, Arc::clone(&clock)),
+        clock,
+        entropy,
+        seal_keys,
+        catalog,
+        egress,
+        store,
+        keys,
+        follower,
+        last_used: LastUsed::default(),
+    };
+    Ok(Service { vault: Arc::new(vault), driver: Arc::new(Mutex::new(Some(driver))) })
+}
+
+impl Service {
+    /// The gRPC services, without the layers that every server shares.
+    #[must_use]
+    pub fn grpc(&self) -> Routes {
+        Routes::new(ConnectionServiceServer::new(rpc::Connections(Arc::clone(&self.vault))))
+            .add_service(ActionServiceServer::new(rpc::Actions(Arc::clone(&self.vault))))
+    }
+
+    /// Follows the log, sends what the outbox holds and writes when connections were used, until
+    /// `stop`. Only the first call does anything.
+    pub async fn run(&self, stop: CancellationToken) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(driver) = driver else { return };
+        tokio::join!(
+            driver.run(stop.clone()),
+            self.vault.outbox.run(stop.clone()),
+            self.write_last_used(stop),
+        );
+    }
+
+    async fn write_last_used(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(last_used::INTERVAL)).await.is_some() {
+            self.flush().await;
+        }
+        self.flush().await;
+    }
+
+    async fn flush(&self) {
+        if let Err(error) = self.vault.last_used.flush(&*self.vault.store).await {
+            tracing::warn!(%error, "the last use of connections was not stored");
+        }
+    }
+
+    /// Can actions start now?
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.vault.follower.lease_current() {
+            Ok(())
+        } else {
+            Err("vault: no current lease from issuance".to_owned())
+        }
+    }
+}

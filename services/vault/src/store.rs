@@ -1,0 +1,174 @@
+//! What vault keeps, and the promises of whoever keeps it.
+//!
+//! Each method is one atomic step: all of it is durable when it returns, or nothing happened. Every
+//! finder takes the team, and what belongs to another team is not there.
+
+#[cfg(test)]
+mod conformance;
+mod entity;
+#[cfg(test)]
+pub(crate) mod memory;
+mod migration;
+pub(crate) mod sql;
+
+use async_trait::async_trait;
+use keystile_domain::{AppKey, AuditId, ConnectionId, OperationId, Scope, TeamId, log::Receipt};
+use keystile_seal::{DataKeyId, DataKeyRecord};
+pub(crate) use keystile_sql::Error;
+use time::OffsetDateTime;
+
+use crate::{
+    audit,
+    connection::{Connection, Health},
+};
+
+/// A credential at rest.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SealedCredential {
+    /// Which credential of the connection this is, from 1; part of what it is sealed for.
+    pub(crate) version: u64,
+    /// What `keystile_seal::seal` made.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for SealedCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedCredential").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// A change that issuance must hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutboxRow {
+    /// Its place in the order, from 1.
+    pub(crate) number: i64,
+    /// Its name at issuance, the same at every attempt.
+    pub(crate) operation: OperationId,
+    /// Whose connection or integration.
+    pub(crate) team: TeamId,
+    /// The connection or integration.
+    pub(crate) scope: Scope,
+    /// Can it be used from now on?
+    pub(crate) usable: bool,
+    /// What issuance answered; `None` while it has not.
+    pub(crate) settled: Option<Receipt>,
+}
+
+/// Which connections of a team to list.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionPage {
+    /// Only this app.
+    pub(crate) app: Option<AppKey>,
+    /// Only what is older than this one.
+    pub(crate) before: Option<ConnectionId>,
+    /// How many at most.
+    pub(crate) limit: u64,
+}
+
+/// Which entries of a team's trail to list.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditPage {
+    /// Only this subject.
+    pub(crate) subject: Option<String>,
+    /// Only what is older than this one.
+    pub(crate) before: Option<AuditId>,
+    /// How many at most.
+    pub(crate) limit: u64,
+}
+
+/// Makes the entry for a change from the connection that the transaction found.
+pub(crate) type EntryOf<'a> = &'a (dyn Fn(&Connection) -> audit::Entry + Send + Sync);
+
+/// Where vault keeps its rows.
+#[async_trait]
+pub(crate) trait Store: Send + Sync + 'static {
+    /// The team's newest data key that may still seal.
+    async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error>;
+
+    /// Adds a data key.
+    async fn insert_data_key(
+        &self,
+        record: &DataKeyRecord,
+        created_at: OffsetDateTime,
+    ) -> Result<(), Error>;
+
+    /// Counts one more value under a data key. False, and nothing counted, at its limit.
+    async fn count_use(&self, team: TeamId, id: DataKeyId) -> Result<bool, Error>;
+
+    /// One data key of the team.
+    async fn find_data_key(
+        &self,
+        team: TeamId,
+        id: DataKeyId,
+    ) -> Result<Option<DataKeyRecord>, Error>;
+
+    /// One data key for each version of the key-encryption key that any data key needs.
+    async fn data_key_samples(&self) -> Result<Vec<DataKeyRecord>, Error>;
+
+    /// Adds a connection with its credential and its entry.
+    async fn insert_connection(
+        &self,
+        connection: &Connection,
+        credential: &SealedCredential,
+        entry: &audit::Entry,
+    ) -> Result<(), Error>;
+
+    /// One connection of the team and its credential, unless it was deleted.
+    async fn find_connection(
+        &self,
+        team: TeamId,
+        id: ConnectionId,
+    ) -> Result<Option<(Connection, SealedCredential)>, Error>;
+
+    /// Connections of the team, newest first, without the deleted.
+    async fn list_connections(
+        &self,
+        team: TeamId,
+        page: &ConnectionPage,
+    ) -> Result<Vec<Connection>, Error>;
+
+    /// Stores the health of a connection, with the entry made from the row as it was, and returns
+    /// the connection as it is then. `None`, and no entry, if there is none.
+    async fn set_health(
+        &self,
+        team: TeamId,
+        id: ConnectionId,
+        health: &Health,
+        entry: EntryOf<'_>,
+    ) -> Result<Option<Connection>, Error>;
+
+    /// Moves `last_used_at` forward. Nothing, if the connection is gone.
+    async fn touch(&self, team: TeamId, id: ConnectionId, at: OffsetDateTime) -> Result<(), Error>;
+
+    /// Deletes a connection: its credential is overwritten and gone, its entry written and the cut
+    /// put in the outbox as `operation`. A connection that was deleted before keeps its first
+    /// operation, whose row is returned, and gets no second entry. `None` if there never was one.
+    async fn delete_connection(
+        &self,
+        team: TeamId,
+        id: ConnectionId,
+        operation: OperationId,
+        at: OffsetDateTime,
+        entry: EntryOf<'_>,
+    ) -> Result<Option<OutboxRow>, Error>;
+
+    /// Unsettled rows whose predecessors in the same scope are all settled, in order; of one scope
+    /// or of all.
+    async fn outbox_due(&self, scope: Option<Scope>, limit: u64) -> Result<Vec<OutboxRow>, Error>;
+
+    /// Stores what issuance answered, once: a row that is settled stays as it is.
+    async fn settle(
+        &self,
+        operation: OperationId,
+        receipt: &Receipt,
+        at: OffsetDateTime,
+    ) -> Result<(), Error>;
+
+    /// The team's trail, newest first. With each entry the row in issuance's log that its operation
+    /// got, or 0.
+    async fn list_audit(
+        &self,
+        team: TeamId,
+        page: &AuditPage,
+    ) -> Result<Vec<(audit::Entry, u64)>, Error>;
+}

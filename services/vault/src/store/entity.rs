@@ -1,0 +1,6 @@
+//! The tables.
+
+pub(crate) mod audit;
+pub(crate) mod connection;
+pub(crate) mod data_key;
+pub(crate) mod outbox;

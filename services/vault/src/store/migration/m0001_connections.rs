@@ -1,0 +1,139 @@
+//! Connections, data keys, outbox, audit.
+
+use sea_orm_migration::{
+    prelude::*,
+    schema::{
+        big_integer, big_integer_null, big_pk_auto, binary, binary_null, boolean, string, text,
+        uuid, uuid_null,
+    },
+};
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager
+            .create_table(
+                Table::create()
+                    .table("data_keys")
+                    .col(uuid("id").primary_key())
+                    .col(uuid("team_id"))
+                    .col(big_integer("kek_version"))
+                    .col(binary("wrapped"))
+                    .col(big_integer("uses"))
+                    .col(big_integer("created_at"))
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("data_keys_team")
+                    .table("data_keys")
+                    .col("team_id")
+                    .col("created_at")
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table("connections")
+                    .col(uuid("id").primary_key())
+                    .col(uuid("team_id"))
+                    .col(string("app_key"))
+                    .col(text("name"))
+                    .col(string("status"))
+                    .col(text("status_reason"))
+                    .col(string("scheme"))
+                    .col(big_integer("created_at"))
+                    .col(big_integer_null("last_used_at"))
+                    .col(big_integer_null("deleted_at"))
+                    .col(uuid_null("deletion"))
+                    .col(binary_null("credential"))
+                    .col(big_integer("credential_version"))
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("connections_team")
+                    .table("connections")
+                    .col("team_id")
+                    .col("id")
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table("outbox")
+                    .col(big_pk_auto("number"))
+                    .col(uuid("operation_id").unique_key())
+                    .col(uuid("team_id"))
+                    .col(string("scope_kind"))
+                    .col(uuid("scope_id"))
+                    .col(boolean("usable"))
+                    .col(big_integer_null("settled_at"))
+                    .col(big_integer_null("seq"))
+                    .col(big_integer_null("acknowledged"))
+                    .col(big_integer_null("waited_out"))
+                    .col(big_integer_null("elapsed"))
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("outbox_scope")
+                    .table("outbox")
+                    .col("scope_id")
+                    .col("number")
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("outbox_settled")
+                    .table("outbox")
+                    .col("settled_at")
+                    .col("number")
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table("audit")
+                    .col(uuid("id").primary_key())
+                    .col(big_integer("at"))
+                    .col(uuid("team_id"))
+                    .col(text("actor"))
+                    .col(text("actor_label"))
+                    .col(string("action"))
+                    .col(string("subject_id"))
+                    .col(text("subject_label"))
+                    .col(text("before"))
+                    .col(text("after"))
+                    .col(text("request_id"))
+                    .col(string("source_ip"))
+                    .col(uuid_null("operation_id"))
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("audit_team")
+                    .table("audit")
+                    .col("team_id")
+                    .col("id")
+                    .to_owned(),
+            )
+            .await
+    }
+}

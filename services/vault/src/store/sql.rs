@@ -1,0 +1,347 @@
+//! The store in SQLite or Postgres.
+
+mod rows;
+
+use async_trait::async_trait;
+use keystile_domain::{ConnectionId, OperationId, Scope, TeamId, log::Receipt};
+use keystile_seal::{DataKeyId, DataKeyRecord, USE_LIMIT};
+use keystile_sql::{Database, Transaction, micros};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, Order,
+    QueryFilter, QueryOrder, QuerySelect, Set,
+    sea_query::{Alias, Expr, Query},
+};
+use time::OffsetDateTime;
+
+use super::{
+    AuditPage, ConnectionPage, EntryOf, Error, OutboxRow, SealedCredential, Store,
+    entity::{audit, connection, data_key, outbox},
+    migration::Migrator,
+};
+use crate::{
+    audit::Entry,
+    connection::{Connection, Health},
+};
+
+/// Rows in a SQL database. Each step that writes is one transaction.
+pub(crate) struct SqlStore {
+    database: Database,
+}
+
+impl SqlStore {
+    pub(crate) const fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Brings the schema up to date.
+    pub(crate) async fn migrate(database: &Database) -> Result<(), Error> {
+        database.migrate::<Migrator>().await
+    }
+
+    /// The migrations that are not applied yet.
+    pub(crate) async fn pending(database: &Database) -> Result<Vec<String>, Error> {
+        database.pending::<Migrator>().await
+    }
+
+    /// The team's connection with that id, deleted or not, locked against other writers.
+    async fn locked(
+        transaction: &Transaction,
+        team: TeamId,
+        id: ConnectionId,
+    ) -> Result<Option<connection::Model>, Error> {
+        Ok(connection::Entity::find_by_id(id.as_uuid())
+            .filter(connection::Column::TeamId.eq(team.as_uuid()))
+            .lock_exclusive()
+            .one(&**transaction)
+            .await?)
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error> {
+        let newest = data_key::Entity::find()
+            .filter(data_key::Column::TeamId.eq(team.as_uuid()))
+            .filter(data_key::Column::Uses.lt(use_limit()))
+            .order_by_desc(data_key::Column::CreatedAt)
+            .order_by_desc(data_key::Column::Id)
+            .one(self.database.read())
+            .await?;
+        newest.map(rows::data_key).transpose()
+    }
+
+    async fn insert_data_key(
+        &self,
+        record: &DataKeyRecord,
+        created_at: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let transaction = self.database.begin().await?;
+        data_key::Entity::insert(rows::new_data_key(record, created_at)?)
+            .exec_without_returning(&*transaction)
+            .await?;
+        transaction.commit().await
+    }
+
+    async fn count_use(&self, team: TeamId, id: DataKeyId) -> Result<bool, Error> {
+        let transaction = self.database.begin().await?;
+        let counted = data_key::Entity::update_many()
+            .col_expr(data_key::Column::Uses, Expr::col(data_key::Column::Uses).add(1))
+            .filter(data_key::Column::Id.eq(id.as_uuid()))
+            .filter(data_key::Column::TeamId.eq(team.as_uuid()))
+            .filter(data_key::Column::Uses.lt(use_limit()))
+            .exec(&*transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(counted.rows_affected == 1)
+    }
+
+    async fn find_data_key(
+        &self,
+        team: TeamId,
+        id: DataKeyId,
+    ) -> Result<Option<DataKeyRecord>, Error> {
+        let found = data_key::Entity::find_by_id(id.as_uuid())
+            .filter(data_key::Column::TeamId.eq(team.as_uuid()))
+            .one(self.database.read())
+            .await?;
+        found.map(rows::data_key).transpose()
+    }
+
+    async fn data_key_samples(&self) -> Result<Vec<DataKeyRecord>, Error> {
+        let versions: Vec<i64> = data_key::Entity::find()
+            .select_only()
+            .column(data_key::Column::KekVersion)
+            .distinct()
+            .into_tuple()
+            .all(self.database.read())
+            .await?;
+        let mut samples = Vec::with_capacity(versions.len());
+        for version in versions {
+            let sample = data_key::Entity::find()
+                .filter(data_key::Column::KekVersion.eq(version))
+                .order_by_desc(data_key::Column::CreatedAt)
+                .one(self.database.read())
+                .await?;
+            samples.extend(sample.map(rows::data_key).transpose()?);
+        }
+        Ok(samples)
+    }
+
+    async fn insert_connection(
+        &self,
+        connection: &Connection,
+        credential: &SealedCredential,
+        entry: &Entry,
+    ) -> Result<(), Error> {
+        let transaction = self.database.begin().await?;
+        connection::Entity::insert(rows::new_connection(connection, credential)?)
+            .exec_without_returning(&*transaction)
+            .await?;
+        append(&*transaction, entry).await?;
+        transaction.commit().await
+    }
+
+    async fn find_connection(
+        &self,
+        team: TeamId,
+        id: ConnectionId,
+    ) -> Result<Option<(Connection, SealedCredential)>, Error> {
+        let found = connection::Entity::find_by_id(id.as_uuid())
+            .filter(connection::Column::TeamId.eq(team.as_uuid()))
+            .filter(connection::Column::DeletedAt.is_null())
+            .one(self.database.read())
+            .await?;
+        let Some(mut row) = found else { return Ok(None) };
+        let credential = rows::credential(&mut row)?;
+        Ok(Some((rows::connection(row)?, credential)))
+    }
+
+    async fn list_connections(
+        &self,
+        team: TeamId,
+        page: &ConnectionPage,
+    ) -> Result<Vec<Connection>, Error> {
+        let mut query = connection::Entity::find()
+            .filter(connection::Column::TeamId.eq(team.as_uuid()))
+            .filter(connection::Column::DeletedAt.is_null());
+        if let Some(app) = &page.app {
+            query = query.filter(connection::Column::AppKey.eq(app.as_str()));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(connection::Column::Id.lt(before.as_uuid()));
+        }
+        let found = query
+            .order_by_desc(connection::Column::Id)
+            .limit(page.limit)
+            .all(self.database.read())
+            .await?;
+        found.into_iter().map(rows::connection).collect()
+    }
+
+    async fn set_health(
+        &self,
+        team: TeamId,
+        id: ConnectionId,
+        health: &Health,
+        entry: EntryOf<'_>,
+    ) -> Result<Option<Connection>, Error> {
+        let transaction = self.database.begin().await?;
+        let found = Self::locked(&transaction, team, id).await?;
+        let Some(row) = found.filter(|row| row.deleted_at.is_none()) else { return Ok(None) };
+        let before = rows::connection(row)?;
+        let change = connection::ActiveModel {
+            id: Set(id.as_uuid()),
+            status: Set(health.status.as_str().to_owned()),
+            status_reason: Set(health.reason.clone()),
+            ..Default::default()
+        };
+        connection::Entity::update_many()
+            .set(change)
+            .filter(connection::Column::Id.eq(id.as_uuid()))
+            .exec(&*transaction)
+            .await?;
+        append(&*transaction, &entry(&before)).await?;
+        transaction.commit().await?;
+        Ok(Some(Connection { health: health.clone(), ..before }))
+    }
+
+    async fn touch(&self, team: TeamId, id: ConnectionId, at: OffsetDateTime) -> Result<(), Error> {
+        let at = micros(at);
+        let older = Condition::any()
+            .add(connection::Column::LastUsedAt.is_null())
+            .add(connection::Column::LastUsedAt.lt(at));
+        let transaction = self.database.begin().await?;
+        connection::Entity::update_many()
+            .col_expr(connection::Column::LastUsedAt, Expr::value(at))
+            .filter(connection::Column::Id.eq(id.as_uuid()))
+            .filter(connection::Column::TeamId.eq(team.as_uuid()))
+            .filter(connection::Column::DeletedAt.is_null())
+            .filter(older)
+            .exec(&*transaction)
+            .await?;
+        transaction.commit().await
+    }
+
+    async fn delete_connection(
+        &self,
+        team: TeamId,
+        id: ConnectionId,
+        operation: OperationId,
+        at: OffsetDateTime,
+        entry: EntryOf<'_>,
+    ) -> Result<Option<OutboxRow>, Error> {
+        let transaction = self.database.begin().await?;
+        let Some(row) = Self::locked(&transaction, team, id).await? else { return Ok(None) };
+        if let Some(first) = row.deletion {
+            let known = outbox::Entity::find()
+                .filter(outbox::Column::OperationId.eq(first))
+                .one(&*transaction)
+                .await?;
+            return known.as_ref().map(rows::outbox).transpose();
+        }
+        let noise = vec![0_u8; row.credential.as_ref().map_or(0, Vec::len)];
+        let connection = rows::connection(row)?;
+        let this =
+            || connection::Entity::update_many().filter(connection::Column::Id.eq(id.as_uuid()));
+        // Overwritten in place first: what a page holds after the second statement is the zeros.
+        this()
+            .col_expr(connection::Column::Credential, Expr::value(noise))
+            .exec(&*transaction)
+            .await?;
+        this()
+            .col_expr(connection::Column::Credential, Expr::value(Option::<Vec<u8>>::None))
+            .col_expr(connection::Column::DeletedAt, Expr::value(micros(at)))
+            .col_expr(connection::Column::Deletion, Expr::value(operation.as_uuid()))
+            .exec(&*transaction)
+            .await?;
+        let cut = rows::new_outbox(operation, team, Scope::Connection(id), false);
+        let inserted = cut.insert(&*transaction).await?;
+        append(&*transaction, &entry(&connection)).await?;
+        transaction.commit().await?;
+        rows::outbox(&inserted).map(Some)
+    }
+
+    async fn outbox_due(&self, scope: Option<Scope>, limit: u64) -> Result<Vec<OutboxRow>, Error> {
+        let earlier = Alias::new("earlier");
+        let column = |column: outbox::Column| Expr::col((earlier.clone(), column));
+        let own = |column: outbox::Column| Expr::col((outbox::Entity, column));
+        let predecessor = Query::select()
+            .expr(Expr::value(1))
+            .from_as(outbox::Entity, earlier.clone())
+            .and_where(column(outbox::Column::ScopeId).eq(own(outbox::Column::ScopeId)))
+            .and_where(column(outbox::Column::ScopeKind).eq(own(outbox::Column::ScopeKind)))
+            .and_where(column(outbox::Column::SettledAt).is_null())
+            .and_where(column(outbox::Column::Number).lt(own(outbox::Column::Number)))
+            .to_owned();
+        let mut query = outbox::Entity::find()
+            .filter(outbox::Column::SettledAt.is_null())
+            .filter(Expr::exists(predecessor).not());
+        if let Some(scope) = scope {
+            let (kind, id) = rows::scope_columns(scope);
+            query = query
+                .filter(outbox::Column::ScopeKind.eq(kind))
+                .filter(outbox::Column::ScopeId.eq(id));
+        }
+        let due = query
+            .order_by(outbox::Column::Number, Order::Asc)
+            .limit(limit)
+            .all(self.database.read())
+            .await?;
+        due.iter().map(rows::outbox).collect()
+    }
+
+    async fn settle(
+        &self,
+        operation: OperationId,
+        receipt: &Receipt,
+        at: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let transaction = self.database.begin().await?;
+        outbox::Entity::update_many()
+            .set(rows::settled(receipt, at)?)
+            .filter(outbox::Column::OperationId.eq(operation.as_uuid()))
+            .filter(outbox::Column::SettledAt.is_null())
+            .exec(&*transaction)
+            .await?;
+        transaction.commit().await
+    }
+
+    async fn list_audit(&self, team: TeamId, page: &AuditPage) -> Result<Vec<(Entry, u64)>, Error> {
+        let mut query = audit::Entity::find().filter(audit::Column::TeamId.eq(team.as_uuid()));
+        if let Some(subject) = &page.subject {
+            query = query.filter(audit::Column::SubjectId.eq(subject.as_str()));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(audit::Column::Id.lt(before.as_uuid()));
+        }
+        let found = query
+            .order_by_desc(audit::Column::Id)
+            .limit(page.limit)
+            .all(self.database.read())
+            .await?;
+        let operations = found.iter().filter_map(|row| row.operation_id);
+        let sent = outbox::Entity::find()
+            .filter(outbox::Column::OperationId.is_in(operations))
+            .all(self.database.read())
+            .await?;
+        let seq_of = |row: &audit::Model| {
+            let carried = sent.iter().find(|sent| Some(sent.operation_id) == row.operation_id);
+            carried.and_then(|sent| sent.seq).and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0)
+        };
+        found
+            .into_iter()
+            .map(|row| (seq_of(&row), row))
+            .map(|(seq, row)| Ok((rows::entry(row)?, seq)))
+            .collect()
+    }
+}
+
+/// A data key that was counted this often seals no more.
+fn use_limit() -> i64 {
+    i64::try_from(USE_LIMIT - 1).unwrap_or(i64::MAX)
+}
+
+async fn append(database: &impl ConnectionTrait, entry: &Entry) -> Result<(), Error> {
+    audit::Entity::insert(rows::new_entry(entry)).exec_without_returning(database).await?;
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Rows ↔ records. What cannot be read back is corrupt, and named.
+
+use std::time::Duration;
+
+use keystile_domain::{
+    AuditId, ConnectionId, IntegrationId, KeyId, OperationId, Scope, TeamId, log::Receipt,
+    name::Name,
+};
+use keystile_seal::{DataKeyId, DataKeyRecord};
+use keystile_sql::{Error, from_micros, micros};
+use sea_orm::{NotSet, Set};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    audit::{ACTIONS, Entry},
+    connection::{Connection, Health, Scheme, Status},
+    store::{
+        OutboxRow, SealedCredential,
+        entity::{audit, connection, data_key, outbox},
+    },
+};
+
+/// A count as the databases' one integer type.
+fn stored<T: TryInto<i64>>(value: T, what: &'static str) -> Result<i64, Error> {
+    value.try_into().map_err(|_| Error::Corrupt(what))
+}
+
+fn read<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, Error> {
+    value.try_into().map_err(|_| Error::Corrupt(what))
+}
+
+pub(super) fn new_data_key(
+    record: &DataKeyRecord,
+    created_at: OffsetDateTime,
+) -> Result<data_key::ActiveModel, Error> {
+    Ok(data_key::ActiveModel {
+        id: Set(record.id.as_uuid()),
+        team_id: Set(record.team.as_uuid()),
+        kek_version: Set(record.kek_version.into()),
+        wrapped: Set(record.wrapped.clone()),
+        uses: Set(stored(record.uses, "use count")?),
+        created_at: Set(micros(created_at)),
+    })
+}
+
+pub(super) fn data_key(row: data_key::Model) -> Result<DataKeyRecord, Error> {
+    Ok(DataKeyRecord {
+        id: DataKeyId::from_uuid(row.id),
+        team: TeamId::from_uuid(row.team_id),
+        kek_version: read(row.kek_version, "key-encryption key version")?,
+        wrapped: row.wrapped,
+        uses: read(row.uses, "use count")?,
+    })
+}
+
+pub(super) fn new_connection(
+    connection: &Connection,
+    credential: &SealedCredential,
+) -> Result<connection::ActiveModel, Error> {
+    Ok(connection::ActiveModel {
+        id: Set(connection.id.as_uuid()),
+        team_id: Set(connection.team.as_uuid()),
+        app_key: Set(connection.app.to_string()),
+        name: Set(connection.name.to_string()),
+        status: Set(connection.health.status.as_str().to_owned()),
+        status_reason: Set(connection.health.reason.clone()),
+        scheme: Set(connection.scheme.as_str().to_owned()),
+        created_at: Set(micros(connection.created_at)),
+        last_used_at: Set(connection.last_used_at.map(micros)),
+        deleted_at: Set(None),
+        deletion: Set(None),
+        credential: Set(Some(credential.bytes.clone())),
+        credential_version: Set(stored(credential.version, "credential version")?),
+    })
+}
+
+pub(super) fn connection(row: connection::Model) -> Result<Connection, Error> {
+    Ok(Connection {
+        id: ConnectionId::from_uuid(row.id),
+        team: TeamId::from_uuid(row.team_id),
+        app: row.app_key.parse().map_err(|_| Error::Corrupt("app key"))?,
+        name: Name::new(&row.name).map_err(|_| Error::Corrupt("name"))?,
+        health: Health {
+            status: Status::parse(&row.status).ok_or(Error::Corrupt("status"))?,
+            reason: row.status_reason,
+        },
+        scheme: Scheme::parse(&row.scheme).ok_or(Error::Corrupt("scheme"))?,
+        created_at: from_micros(row.created_at)?,
+        last_used_at: row.last_used_at.map(from_micros).transpose()?,
+    })
+}
+
+pub(super) fn credential(row: &mut connection::Model) -> Result<SealedCredential, Error> {
+    Ok(SealedCredential {
+        version: read(row.credential_version, "credential version")?,
+        bytes: row.credential.take().ok_or(Error::Corrupt("credential"))?,
+    })
+}
+
+pub(super) fn scope_columns(scope: Scope) -> (&'static str, Uuid) {
+    match scope {
+        Scope::Key(id) => ("key", id.as_uuid()),
+        Scope::Team(id) => ("team", id.as_uuid()),
+        Scope::Integration(id) => ("integration", id.as_uuid()),
+        Scope::Connection(id) => ("connection", id.as_uuid()),
+    }
+}
+
+fn scope(kind: &str, id: Uuid) -> Result<Scope, Error> {
+    match kind {
+        "key" => Ok(Scope::Key(KeyId::from_uuid(id))),
+        "team" => Ok(Scope::Team(TeamId::from_uuid(id))),
+        "integration" => Ok(Scope::Integration(IntegrationId::from_uuid(id))),
+        "connection" => Ok(Scope::Connection(ConnectionId::from_uuid(id))),
+        _ => Err(Error::Corrupt("scope")),
+    }
+}
+
+pub(super) fn new_outbox(
+    operation: OperationId,
+    team: TeamId,
+    scope: Scope,
+    usable: bool,
+) -> outbox::ActiveModel {
+    let (kind, id) = scope_columns(scope);
+    outbox::ActiveModel {
+        number: NotSet,
+        operation_id: Set(operation.as_uuid()),
+        team_id: Set(team.as_uuid()),
+        scope_kind: Set(kind.to_owned()),
+        scope_id: Set(id),
+        usable: Set(usable),
+        settled_at: Set(None),
+        seq: Set(None),
+        acknowledged: Set(None),
+        waited_out: Set(None),
+        elapsed: Set(None),
+    }
+}
+
+pub(super) fn settled(receipt: &Receipt, at: OffsetDateTime) -> Result<outbox::ActiveModel, Error> {
+    Ok(outbox::ActiveModel {
+        settled_at: Set(Some(micros(at))),
+        seq: Set(Some(stored(receipt.seq, "receipt")?)),
+        acknowledged: Set(Some(receipt.acknowledged.into())),
+        waited_out: Set(Some(receipt.waited_out.into())),
+        elapsed: Set(Some(stored(receipt.elapsed.as_micros(), "receipt")?)),
+        ..Default::default()
+    })
+}
+
+pub(super) fn outbox(row: &outbox::Model) -> Result<OutboxRow, Error> {
+    let part = |value: Option<i64>| value.ok_or(Error::Corrupt("receipt"));
+    let receipt = |_| -> Result<Receipt, Error> {
+        Ok(Receipt {
+            seq: read(part(row.seq)?, "receipt")?,
+            acknowledged: read(part(row.acknowledged)?, "receipt")?,
+            waited_out: read(part(row.waited_out)?, "receipt")?,
+            elapsed: Duration::from_micros(read(part(row.elapsed)?, "receipt")?),
+        })
+    };
+    Ok(OutboxRow {
+        number: row.number,
+        operation: OperationId::from_uuid(row.operation_id),
+        team: TeamId::from_uuid(row.team_id),
+        scope: scope(&row.scope_kind, row.scope_id)?,
+        usable: row.usable,
+        settled: row.settled_at.map(receipt).transpose()?,
+    })
+}
+
+pub(super) fn new_entry(entry: &Entry) -> audit::ActiveModel {
+    let entry = entry.clone();
+    audit::ActiveModel {
+        id: Set(entry.id.as_uuid()),
+        at: Set(micros(entry.at)),
+        team_id: Set(entry.team.as_uuid()),
+        actor: Set(entry.actor),
+        actor_label: Set(entry.actor_label),
+        action: Set(entry.action.to_owned()),
+        subject_id: Set(entry.subject),
+        subject_label: Set(entry.subject_label),
+        before: Set(entry.before),
+        after: Set(entry.after),
+        request_id: Set(entry.request_id),
+        source_ip: Set(entry.source_ip),
+        operation_id: Set(entry.operation.map(OperationId::as_uuid)),
+    }
+}
+
+pub(super) fn entry(row: audit::Model) -> Result<Entry, Error> {
+    let action = ACTIONS.into_iter().find(|action| *action == row.action);
+    Ok(Entry {
+        id: AuditId::from_uuid(row.id),
+        at: from_micros(row.at)?,
+        team: TeamId::from_uuid(row.team_id),
+        actor: row.actor,
+        actor_label: row.actor_label,
+        action: action.ok_or(Error::Corrupt("action"))?,
+        subject: row.subject_id,
+        subject_label: row.subject_label,
+        before: row.before,
+        after: row.after,
+        request_id: row.request_id,
+        source_ip: row.source_ip,
+        operation: row.operation_id.map(OperationId::from_uuid),
+    })
+}

@@ -1,0 +1,25 @@
+//! What every use case works with.
+
+use std::sync::Arc;
+
+use keystile_catalog::Catalog;
+use keystile_contract::SealKeys;
+use keystile_domain::{Clock, Entropy};
+use keystile_follower::Follower;
+
+use crate::{config::Config, keys::Keys, last_used::LastUsed, outbox::Outbox, store::Store};
+
+/// The service behind its rpc. Each use case is a method in a file of its own.
+pub(crate) struct Vault {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) seal_keys: SealKeys,
+    pub(crate) catalog: Catalog,
+    pub(crate) egress: keystile_egress::Client,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keys,
+    pub(crate) follower: Follower,
+    pub(crate) outbox: Outbox,
+    pub(crate) last_used: LastUsed,
+}
