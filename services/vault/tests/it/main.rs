@@ -1,0 +1,10 @@
+//! Vault through its gRPC face, with a real outside app on loopback, SQLite in a file and a double
+//! of issuance.
+
+mod actions;
+mod connections;
+mod cuts;
+mod issuance;
+mod sealed;
+mod teams;
+mod world;

@@ -1,0 +1,356 @@
+//! One vault and everything around it.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use keystile_catalog::{App, Catalog};
+use keystile_contract::{
+    Failure, Identity, SealKeys, Transport, actor,
+    capability::{self, Capability},
+    proto::vault::v1::{
+        self as proto, CreateConnectionRequest, RunActionRequest, RunActionResponse,
+        StaticCredential, action_service_client::ActionServiceClient,
+        connection_service_client::ConnectionServiceClient, static_credential::Kind,
+    },
+    transport,
+};
+use keystile_domain::{
+    Actor, Clock, ConnectionId, Entropy, KeyId, MemberRole, Position, Role, TeamId, UserId,
+    permission::Principal,
+};
+use keystile_egress::{Allow, Policy, SystemResolver};
+use keystile_seal::{KekRing, KeyBytes};
+use keystile_sql::{Database, Pool};
+use keystile_testkit::{MockClock, SeededEntropy, Upstream};
+use keystile_vault::{Config, Deps, Error, Service};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Request;
+use uuid::Uuid;
+
+use crate::issuance::Issuance;
+
+/// What must be seen nowhere but at the app.
+pub(crate) const CANARY: &str = "canary-7f3a91c2d4e85b60";
+
+const SEALING_KEYS: [(u32, [u8; 32]); 1] = [(1, [7; 32])];
+
+fn document(address: SocketAddr, schemes: &str) -> String {
+    format!(
+        r#"
+openapi: 3.1.0
+info: {{ title: Upstream, version: "1" }}
+servers: [{{ url: "http://{address}" }}]
+paths:
+  /echo:
+    get:
+      operationId: readEcho
+      responses: {{ "200": {{ description: ok }} }}
+    post:
+      operationId: writeEcho
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [title]
+              additionalProperties: false
+              properties: {{ title: {{ type: string, maxLength: 10 }} }}
+      responses: {{ "200": {{ description: ok }} }}
+  /status/{{code}}:
+    get:
+      operationId: status
+      parameters:
+        - {{ name: code, in: path, required: true, schema: {{ type: integer }} }}
+      responses: {{ "200": {{ description: ok }} }}
+  /bytes/{{count}}:
+    get:
+      operationId: bytes
+      parameters:
+        - {{ name: count, in: path, required: true, schema: {{ type: integer }} }}
+      responses: {{ "200": {{ description: ok }} }}
+  /text:
+    get:
+      operationId: text
+      parameters:
+        - {{ name: q, in: query, required: true, schema: {{ type: string }} }}
+      responses: {{ "200": {{ description: ok }} }}
+  /never:
+    get:
+      operationId: never
+      parameters:
+        - {{ name: q, in: query, required: true, schema: {{ type: string }} }}
+      responses: {{ "200": {{ description: ok }} }}
+{schemes}"#
+    )
+}
+
+fn schemes(scheme: &str) -> String {
+    format!("security: [{{ auth: [] }}]\ncomponents: {{ securitySchemes: {{ auth: {scheme} }} }}\n")
+}
+
+fn app(key: &str, text: &str) -> App {
+    let (app, report) = App::parse(key.parse().expect("an app key"), text).expect("a document");
+    assert!(report.is_empty(), "{report:?}");
+    app
+}
+
+/// The same outside app, once for each way to sign in; `refuses` answers every read with 401.
+fn catalog(address: SocketAddr) -> Catalog {
+    let with = |key, scheme| app(key, &document(address, &schemes(scheme)));
+    let refusing = document(address, &schemes("{ type: http, scheme: bearer }")).replacen(
+        "/echo:",
+        "/status/401:",
+        1,
+    );
+    let closed: SocketAddr = "127.0.0.1:1".parse().expect("an address");
+    Catalog::of([
+        with("bearer", "{ type: http, scheme: bearer }"),
+        with("basic", "{ type: http, scheme: basic }"),
+        with("header", "{ type: apiKey, in: header, name: X-Key }"),
+        with("query", "{ type: apiKey, in: query, name: key }"),
+        app("open", &document(address, "")),
+        app("refuses", &refusing),
+        app("inside", &document(closed, &schemes("{ type: http, scheme: bearer }"))),
+    ])
+}
+
+pub(crate) fn kek(version: u32) -> (u32, KeyBytes) {
+    let bytes = version.to_be_bytes()[3];
+    (version, KeyBytes::init_with(|| [bytes; 32]))
+}
+
+pub(crate) fn uuid(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+pub(crate) fn team(number: u128) -> TeamId {
+    TeamId::from_uuid(uuid(number))
+}
+
+/// What outlives a restart of vault.
+pub(crate) struct World {
+    pub(crate) clock: MockClock,
+    pub(crate) upstream: Upstream,
+    pub(crate) issuance: Issuance,
+    entropy: Arc<SeededEntropy>,
+    folder: TempDir,
+}
+
+/// One run of vault.
+pub(crate) struct Vault {
+    pub(crate) service: Service,
+    transport: Transport,
+    clock: MockClock,
+    issuance: Issuance,
+    background: Option<(CancellationToken, JoinHandle<()>)>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self {
+            clock: MockClock::default(),
+            upstream: Upstream::start().await,
+            issuance: Issuance::new(),
+            entropy: Arc::new(SeededEntropy::new(1)),
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("vault.db")
+    }
+
+    pub(crate) async fn database(&self) -> Database {
+        let url = format!("sqlite://{}", self.file().display());
+        Database::connect(&url.into(), Pool::default()).await.expect("connects")
+    }
+
+    /// Builds vault with these key-encryption keys.
+    pub(crate) async fn build(&self, keks: &[u32]) -> Result<Service, Error> {
+        let entropy: Arc<dyn Entropy> = self.entropy.clone();
+        let policy = Policy {
+            allow: Allow { sockets: vec![self.upstream.address()], nets: Vec::new() },
+            ..Policy::default()
+        };
+        let resolver = Arc::new(SystemResolver::new());
+        let config = Config { largest_answer_bytes: 4096, ..Config::default() };
+        let deps = Deps {
+            clock: Arc::new(self.clock.clone()),
+            entropy: Arc::clone(&entropy),
+            seal_keys: SealKeys::derive(Role::Vault, &SEALING_KEYS),
+            keks: KekRing::new(keks.iter().copied().map(kek), entropy).expect("a ring"),
+            issuance: self.issuance.transport(),
+            catalog: catalog(self.upstream.address()),
+            egress: keystile_egress::Client::new(policy, resolver).expect("a client"),
+            database: self.database().await,
+        };
+        keystile_vault::build(config, deps).await
+    }
+
+    /// Vault, answering, with nothing in the background: it never gets a lease.
+    pub(crate) async fn idle(&self) -> Vault {
+        let service = self.build(&[1]).await.expect("builds");
+        let transport = transport::local(service.grpc().prepare(), Identity::Role(Role::Console));
+        let (clock, issuance) = (self.clock.clone(), self.issuance.clone());
+        Vault { service, transport, clock, issuance, background: None }
+    }
+
+    /// Vault at work, with a lease.
+    pub(crate) async fn start(&self) -> Vault {
+        let mut vault = self.idle().await;
+        let stop = CancellationToken::new();
+        let (service, token) = (vault.service.clone(), stop.clone());
+        vault.background = Some((stop, tokio::spawn(async move { service.run(token).await })));
+        eventually("a lease", async || vault.service.ready().is_ok()).await;
+        vault
+    }
+}
+
+/// Waits for a condition, ten seconds at most.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "{what}");
+}
+
+pub(crate) fn person(team: TeamId, role: MemberRole) -> Actor {
+    Actor {
+        principal: Principal::User(UserId::from_uuid(uuid(1))),
+        label: "ada@example.com".to_owned(),
+        team: Some(team),
+        permissions: role.permissions(),
+        request_id: "req-1".to_owned(),
+        source_ip: Some("192.0.2.1".parse().expect("an address")),
+    }
+}
+
+pub(crate) fn bearer(token: &str) -> StaticCredential {
+    StaticCredential { kind: Some(Kind::BearerToken(token.to_owned())) }
+}
+
+impl Vault {
+    /// Ends the background work, as a stop or, for what is stored, a crash does.
+    pub(crate) async fn stop(mut self) {
+        if let Some((stop, task)) = self.background.take() {
+            stop.cancel();
+            task.await.expect("ends");
+        }
+    }
+
+    pub(crate) fn connections(&self) -> ConnectionServiceClient<Transport> {
+        ConnectionServiceClient::new(self.transport.clone())
+    }
+
+    /// A request of a person of that role in that team.
+    pub(crate) fn by<T>(&self, team: TeamId, role: MemberRole, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let keys = SealKeys::derive(Role::Console, &SEALING_KEYS);
+        let actor = person(team, role);
+        actor::attach(request.metadata_mut(), &actor, Role::Vault, &keys, self.clock.now())
+            .expect("sealed");
+        request
+    }
+
+    pub(crate) fn by_owner<T>(&self, message: T) -> Request<T> {
+        self.by(team(1), MemberRole::Owner, message)
+    }
+
+    /// Links an account of team 1.
+    pub(crate) async fn link(
+        &self,
+        app: &str,
+        credential: StaticCredential,
+    ) -> Result<ConnectionId, Failure> {
+        let request = CreateConnectionRequest {
+            app_key: app.to_owned(),
+            name: "Ada's account".to_owned(),
+            credential: Some(credential),
+            server_variables: HashMap::new(),
+        };
+        let answer = self.connections().create_connection(self.by_owner(request)).await?;
+        Ok(answer.into_inner().connection.expect("a connection").id.parse().expect("an id"))
+    }
+
+    pub(crate) async fn get(&self, id: ConnectionId) -> Result<proto::Connection, Failure> {
+        let request = proto::GetConnectionRequest { connection_id: id.to_string() };
+        let answer = self.connections().get_connection(self.by_owner(request)).await?;
+        Ok(answer.into_inner().connection.expect("a connection"))
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        id: ConnectionId,
+    ) -> Result<proto::DeleteConnectionResponse, Failure> {
+        let request = proto::DeleteConnectionRequest { connection_id: id.to_string() };
+        Ok(self.connections().delete_connection(self.by_owner(request)).await?.into_inner())
+    }
+
+    /// What verification would vouch for, of the log's head.
+    pub(crate) fn capability(
+        &self,
+        component: &str,
+        connection: Option<ConnectionId>,
+    ) -> Capability {
+        Capability {
+            team: team(1),
+            key: KeyId::from_uuid(uuid(5)),
+            component: component.parse().expect("a component"),
+            connection,
+            integration: None,
+            as_of: self.issuance.head(),
+        }
+    }
+
+    /// Runs the capability's component.
+    pub(crate) async fn run(
+        &self,
+        capability: &Capability,
+        inputs: Value,
+    ) -> Result<(u32, Value), Failure> {
+        let request = self.run_request(capability, &inputs);
+        self.send(request).await.map(|answer| {
+            let outputs = serde_json::from_slice(&answer.outputs_json).expect("JSON");
+            (answer.status, outputs)
+        })
+    }
+
+    pub(crate) fn run_request(
+        &self,
+        capability: &Capability,
+        inputs: &Value,
+    ) -> Request<RunActionRequest> {
+        let mut request = Request::new(RunActionRequest {
+            component: capability.component.to_string(),
+            inputs_json: inputs.to_string().into_bytes(),
+        });
+        let keys = SealKeys::derive(Role::Verification, &SEALING_KEYS);
+        let sealed = capability.seal(Role::Vault, &keys, self.clock.now()).expect("sealed");
+        capability::attach(request.metadata_mut(), &sealed);
+        request
+    }
+
+    pub(crate) async fn send(
+        &self,
+        request: Request<RunActionRequest>,
+    ) -> Result<RunActionResponse, Failure> {
+        let mut client = ActionServiceClient::new(self.transport.clone());
+        Ok(client.run_action(request).await?.into_inner())
+    }
+
+    /// Waits until vault has applied the log up to there.
+    pub(crate) async fn heard_of(&self, position: Position, capability: &Capability) {
+        let current = Capability { as_of: position, ..capability.clone() };
+        eventually("the log is applied", async || {
+            let stale = self.run(capability, serde_json::json!({})).await;
+            stale.is_err_and(|failure| failure.kind == keystile_domain::ErrorKind::Stale)
+        })
+        .await;
+        assert!(self.run(&current, serde_json::json!({})).await.is_ok());
+    }
+}
