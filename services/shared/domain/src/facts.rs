@@ -134,6 +134,17 @@ impl KeyFacts {
         }
     }
 
+    /// Decides for a role that acts on the key's behalf with no caller behind it, so that there is
+    /// neither a secret nor a source address to check.
+    #[must_use]
+    pub fn decide_unattended(&self, request: &Request<'_>, now: OffsetDateTime) -> Verdict<'_> {
+        let checked = self.check_key(None, now).and_then(|()| self.check_grant(request));
+        match checked {
+            Ok(grant) => Verdict::Allow { grant },
+            Err(refusal) => Verdict::Refuse(refusal),
+        }
+    }
+
     fn check(
         &self,
         secret: SecretId,
@@ -141,6 +152,18 @@ impl KeyFacts {
         now: OffsetDateTime,
     ) -> Result<Option<&Grant>, Refusal> {
         let secret = self.secrets.iter().find(|held| held.id == secret).ok_or(Refusal::Invalid)?;
+        self.check_key(secret.not_after, now)?;
+        if !self.ip_allowed(request.source_ip) {
+            return Err(Refusal::IpNotAllowed);
+        }
+        self.check_grant(request)
+    }
+
+    fn check_key(
+        &self,
+        secret_not_after: Option<OffsetDateTime>,
+        now: OffsetDateTime,
+    ) -> Result<(), Refusal> {
         match self.status {
             KeyStatus::Active => {}
             KeyStatus::Disabled => return Err(Refusal::Disabled),
@@ -150,15 +173,13 @@ impl KeyFacts {
             return Err(Refusal::Suspended);
         }
         let over = |end: Option<OffsetDateTime>| end.is_some_and(|end| now >= end);
-        if over(self.expires_at) || over(secret.not_after) {
+        if over(self.expires_at) || over(secret_not_after) {
             return Err(Refusal::Expired);
         }
-        if !self.api_access {
-            return Err(Refusal::PlanRequired);
-        }
-        if !self.ip_allowed(request.source_ip) {
-            return Err(Refusal::IpNotAllowed);
-        }
+        if self.api_access { Ok(()) } else { Err(Refusal::PlanRequired) }
+    }
+
+    fn check_grant(&self, request: &Request<'_>) -> Result<Option<&Grant>, Refusal> {
         request.component.map(|component| self.grant_for(component, request.connection)).transpose()
     }
 
