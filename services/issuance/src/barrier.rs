@@ -1,0 +1,157 @@
+//! The barrier: when is every follower of a cut accounted for? Design §6.3.
+//!
+//! A follower is accounted for when it acknowledged the cut, or when W has passed since the cut was
+//! committed and its lease has run out with it. In a history that is not settled nothing is, until
+//! W has passed since this process first read it: followers of the old primary may hold leases
+//! that this log knows nothing of.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use keystile_domain::{
+    Clock, Incarnation, Position, Tick,
+    log::{History, Receipt},
+};
+use tokio::sync::watch;
+
+use crate::store::Epoch;
+
+/// Commit instants that are remembered, so that a resumed cut counts W from its commit. A cut
+/// older than these counts from when it is resumed, which is late and therefore safe.
+const REMEMBERED: usize = 1024;
+
+/// A committed change and those it waits for.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    /// Its row.
+    pub(crate) position: Position,
+    /// The followers that were registered when it was committed.
+    pub(crate) followers: Vec<Incarnation>,
+    /// An instant at or after its commit.
+    pub(crate) since: Tick,
+}
+
+/// The acknowledgements that this process heard.
+pub(crate) struct Barrier {
+    clock: Arc<dyn Clock>,
+    wait: Duration,
+    state: Mutex<State>,
+    /// Counts changes of `state`.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    applied: HashMap<Incarnation, Position>,
+    committed: VecDeque<(u64, Tick)>,
+    unsettled: Option<(History, Tick)>,
+}
+
+impl Barrier {
+    pub(crate) fn new(clock: Arc<dyn Clock>, wait: Duration) -> Self {
+        Self { clock, wait, state: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that a registered follower applied everything up to `position`. Never takes back.
+    pub(crate) fn acknowledge(&self, incarnation: Incarnation, position: Position) {
+        let news = self.with(|state| {
+            let known = state.applied.get(&incarnation);
+            let news = known.is_none_or(|known| !known.reaches(&position));
+            if news {
+                state.applied.insert(incarnation, position);
+            }
+            news
+        });
+        if news {
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Forgets followers that are removed.
+    pub(crate) fn forget(&self, incarnations: &[Incarnation]) {
+        self.with(|state| state.applied.retain(|id, _| !incarnations.contains(id)));
+    }
+
+    /// Notes that `seq` is committed, and returns an instant at or after its commit.
+    pub(crate) fn committed(&self, seq: u64) -> Tick {
+        let now = self.clock.tick();
+        self.with(|state| {
+            state.committed.push_back((seq, now));
+            if state.committed.len() > REMEMBERED {
+                state.committed.pop_front();
+            }
+        });
+        now
+    }
+
+    /// An instant at or after the commit of `seq`, which was not committed just now.
+    pub(crate) fn committed_before(&self, seq: u64) -> Tick {
+        let now = self.clock.tick();
+        self.with(|state| {
+            // The commit of a later row came later still; concurrent notes may be out of order.
+            state.committed.iter().filter(|(of, _)| *of >= seq).map(|(_, at)| *at).min()
+        })
+        .unwrap_or(now)
+    }
+
+    /// Notes the history that was read. Until W has passed since an unsettled one was first seen,
+    /// no cut of it is over.
+    pub(crate) fn observe(&self, epoch: &Epoch) {
+        if epoch.settled == epoch.history {
+            return;
+        }
+        let now = self.clock.tick();
+        self.with(|state| match state.unsettled {
+            Some((history, _)) if history == epoch.history => {}
+            _ => state.unsettled = Some((epoch.history, now)),
+        });
+    }
+
+    /// The history that was unsettled and whose W has passed, if there is one.
+    pub(crate) fn ripe(&self) -> Option<History> {
+        let (history, since) = self.with(|state| state.unsettled)?;
+        (self.clock.tick() >= since + self.wait).then_some(history)
+    }
+
+    /// Waits until every follower of a change is accounted for. `None` if `deadline` comes first.
+    pub(crate) async fn wait(&self, change: &Waiting, deadline: Tick) -> Option<Receipt> {
+        let mut changes = self.changed.subscribe();
+        let over = change.since + self.wait;
+        loop {
+            changes.borrow_and_update();
+            let (acknowledged, held_until) = self.with(|state| {
+                let reached = |id: &&Incarnation| {
+                    state.applied.get(id).is_some_and(|at| at.reaches(&change.position))
+                };
+                let acknowledged = change.followers.iter().filter(reached).count();
+                let held = state.unsettled.filter(|(of, _)| *of == change.position.history);
+                (acknowledged, held.map(|(_, since)| since + self.wait))
+            });
+            let missing = change.followers.len() - acknowledged;
+            let now = self.clock.tick();
+            let end = [(missing > 0).then_some(over), held_until].into_iter().flatten().max();
+            let Some(end) = end.filter(|end| now < *end) else {
+                return Some(Receipt {
+                    seq: change.position.seq,
+                    acknowledged: u32::try_from(acknowledged).unwrap_or(u32::MAX),
+                    waited_out: u32::try_from(missing).unwrap_or(u32::MAX),
+                    elapsed: now.since(change.since),
+                });
+            };
+            if now >= deadline {
+                return None;
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(end.min(deadline).since(now)) => {}
+            }
+        }
+    }
+}

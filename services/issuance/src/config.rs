@@ -1,0 +1,127 @@
+//! The section `issuance` of the configuration.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::lease::Terms;
+
+/// How issuance runs. Durations are milliseconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where its gRPC listens when it runs apart.
+    pub listen: SocketAddr,
+    /// `sqlite://…` or `postgres://…`; absent: a file in the data directory.
+    pub database_url: Option<SecretString>,
+    /// L: how long a lease lasts.
+    pub lease_ttl_ms: u64,
+    /// How often followers renew.
+    pub renew_interval_ms: u64,
+    /// ρ: how far two clocks' rates may differ, in parts per million.
+    pub drift_ppm: u32,
+    /// ε: what W adds.
+    pub margin_ms: u64,
+    /// How long a cut waits for its barrier where the caller sets no deadline.
+    pub cut_timeout_ms: u64,
+    /// How long vault may take to check a grant.
+    pub vault_timeout_ms: u64,
+    /// Is this the only process on the database, by an exclusive lock on `data_dir`? Then no
+    /// follower of an earlier run is alive. Set by whoever holds that lock, never read from a file.
+    #[serde(skip)]
+    pub embedded: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8091).into(),
+            database_url: None,
+            lease_ttl_ms: 2_000,
+            renew_interval_ms: 500,
+            drift_ppm: 10_000,
+            margin_ms: 100,
+            cut_timeout_ms: 10_000,
+            vault_timeout_ms: 5_000,
+            embedded: false,
+        }
+    }
+}
+
+/// A field that cannot be, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("issuance.{field}: {rule}")]
+pub struct InvalidConfig {
+    /// The field.
+    pub field: &'static str,
+    /// What it must be.
+    pub rule: &'static str,
+}
+
+impl Config {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] names the first field that cannot be.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let rules = [
+            (
+                (200..=60_000).contains(&self.lease_ttl_ms),
+                "lease_ttl_ms",
+                "must be from 200 to 60000",
+            ),
+            (
+                (50..=self.lease_ttl_ms / 2).contains(&self.renew_interval_ms),
+                "renew_interval_ms",
+                "must be from 50 to half of lease_ttl_ms",
+            ),
+            (self.drift_ppm <= 100_000, "drift_ppm", "must be at most 100000"),
+            ((10..=10_000).contains(&self.margin_ms), "margin_ms", "must be from 10 to 10000"),
+            (self.cut_timeout_ms >= 100, "cut_timeout_ms", "must be at least 100"),
+            (self.vault_timeout_ms >= 100, "vault_timeout_ms", "must be at least 100"),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, field, rule)) => Err(InvalidConfig { field, rule }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) const fn terms(&self) -> Terms {
+        Terms {
+            lease_ttl: Duration::from_millis(self.lease_ttl_ms),
+            renew_interval: Duration::from_millis(self.renew_interval_ms),
+            drift_ppm: self.drift_ppm,
+            margin: Duration::from_millis(self.margin_ms),
+        }
+    }
+
+    pub(crate) const fn cut_timeout(&self) -> Duration {
+        Duration::from_millis(self.cut_timeout_ms)
+    }
+
+    pub(crate) const fn vault_timeout(&self) -> Duration {
+        Duration::from_millis(self.vault_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_give_the_default_terms() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        assert_eq!(Config::default().terms(), Terms::default());
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_renewed_twice_is_refused_by_its_field() {
+        let config = Config { renew_interval_ms: 1_500, ..Config::default() };
+        let refused = config.validate().expect_err("more than half the lease");
+        assert_eq!(refused.field, "renew_interval_ms");
+    }
+}

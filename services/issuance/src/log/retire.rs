@@ -1,0 +1,58 @@
+//! Retiring followers that went silent.
+//!
+//! One that nobody answered for [`SILENCE`] is marked as retiring under the epoch's lock, and from
+//! then on cannot renew. Changes go on counting it until a process that saw the mark committed has
+//! waited 2 W on its own monotonic clock: by then its last lease is over, and it is removed.
+
+use std::{collections::HashMap, time::Duration};
+
+use keystile_domain::{Incarnation, Tick};
+
+use crate::{Error, Service};
+
+/// How long a follower may go unanswered.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What one process knows of followers on their way out: when it first saw each mark.
+#[derive(Default)]
+pub(crate) struct Leaving(HashMap<Incarnation, Tick>);
+
+impl Service {
+    /// One round: records who was answered, marks who went silent, removes who is gone.
+    pub(crate) async fn retire(&self, leaving: &mut Leaving) -> Result<(), Error> {
+        let answered = self.take_answered();
+        if !answered.is_empty() {
+            self.store.record_answered(&answered, self.now()).await?;
+        }
+        let since = self.now() - SILENCE;
+        if self.store.any_silent(since).await? {
+            let mut tx = self.store.begin().await?;
+            tx.lock_epoch().await?;
+            tx.mark_retiring(since).await?;
+            tx.commit().await?;
+        }
+        let marked = self.store.retiring().await?;
+        let now = self.clock.tick();
+        leaving.0.retain(|id, _| marked.contains(id));
+        for id in &marked {
+            leaving.0.entry(*id).or_insert(now);
+        }
+        let over = |since: &Tick| now >= *since + self.terms.wait() * 2;
+        let gone: Vec<_> =
+            leaving.0.iter().filter(|(_, since)| over(since)).map(|(id, _)| *id).collect();
+        if !gone.is_empty() {
+            self.remove_followers(&gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes followers whose leases are over.
+    pub(crate) async fn remove_followers(&self, gone: &[Incarnation]) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        tx.lock_epoch().await?;
+        tx.remove_followers(gone).await?;
+        tx.commit().await?;
+        self.barrier.forget(gone);
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! gRPC: convert, call, convert.
+
+use std::time::Duration;
+
+use keystile_contract::{
+    Failure, actor,
+    convert::parse_optional,
+    proto::issuance::v1::{
+        fact_service_server::FactServiceServer, key_service_server::KeyServiceServer,
+        log_service_server::LogServiceServer, team_service_server::TeamServiceServer,
+    },
+};
+use tonic::{Status, metadata::MetadataMap, service::Routes};
+
+use crate::{Error, Service, keys::Caller};
+
+mod convert;
+mod facts;
+mod keys;
+mod log;
+mod teams;
+
+/// What is kept of a caller's deadline for the answer to travel, so that a pending cut is an answer
+/// and not a time-out.
+const TRAVEL: Duration = Duration::from_millis(100);
+
+/// The services, without layers.
+pub(crate) fn routes(service: &Service) -> Routes {
+    Routes::new(KeyServiceServer::new(service.clone()))
+        .add_service(TeamServiceServer::new(service.clone()))
+        .add_service(FactServiceServer::new(service.clone()))
+        .add_service(LogServiceServer::new(service.clone()))
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl Service {
+    /// Who calls, by the sealed actor.
+    fn caller(&self, metadata: &MetadataMap, operation: &str) -> Result<Caller, Failure> {
+        Ok(Caller {
+            actor: self.actor(metadata)?,
+            operation: parse_optional("operation_id", operation)?,
+            deadline: self.deadline(metadata),
+        })
+    }
+
+    fn actor(&self, metadata: &MetadataMap) -> Result<keystile_domain::Actor, Failure> {
+        actor::of_request(metadata, &self.seal_keys, self.clock.now())
+    }
+
+    /// When the caller must have an answer: its own deadline, or the configured one if that is
+    /// sooner.
+    fn deadline(&self, metadata: &MetadataMap) -> keystile_domain::Tick {
+        let longest = self.config.cut_timeout();
+        let asked = metadata.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
+        let time = asked.map_or(longest, |asked| asked.saturating_sub(TRAVEL.min(asked / 4)));
+        self.clock.tick() + time.min(longest)
+    }
+}
+
+/// Reads `grpc-timeout`: at most 8 digits and a unit
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+fn timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        'H' => Some(Duration::from_secs(count * 3_600)),
+        'M' => Some(Duration::from_secs(count * 60)),
+        'S' => Some(Duration::from_secs(count)),
+        'm' => Some(Duration::from_millis(count)),
+        'u' => Some(Duration::from_micros(count)),
+        'n' => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_read_as_the_protocol_writes_it() {
+        for (text, expected) in [
+            ("100m", Some(Duration::from_millis(100))),
+            ("2S", Some(Duration::from_secs(2))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3_600))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("123456789S", None),
+            ("S", None),
+            ("-1S", None),
+            ("1é", None),
+            ("", None),
+        ] {
+            assert_eq!(timeout(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `FactService`.
+
+use keystile_contract::{
+    convert::{from_scope, parse, parse_optional, position, refusal},
+    proto::issuance::v1::{
+        AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse, SetScopeStatusRequest,
+        SetScopeStatusResponse, authorize_response::Outcome, fact_service_server::FactService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::{
+    Service,
+    facts::{Authorized, NewScopeStatus},
+};
+
+#[tonic::async_trait]
+impl FactService for Service {
+    async fn lookup(
+        &self,
+        request: Request<LookupRequest>,
+    ) -> Result<Response<LookupResponse>, Status> {
+        let kid = parse("kid", &request.get_ref().kid)?;
+        let (as_of, facts) = Service::lookup(self, kid).await?;
+        Ok(Response::new(LookupResponse {
+            as_of: Some(position(&as_of)),
+            facts: facts.as_ref().map(convert::facts),
+        }))
+    }
+
+    async fn authorize(
+        &self,
+        request: Request<AuthorizeRequest>,
+    ) -> Result<Response<AuthorizeResponse>, Status> {
+        let AuthorizeRequest { key_id, component, connection_id } = request.get_ref();
+        let key = parse("key_id", key_id)?;
+        let component = parse("component", component)?;
+        let connection = parse_optional("connection_id", connection_id)?;
+        let (as_of, authorized) = Service::authorize(self, key, &component, connection).await?;
+        let outcome = match authorized {
+            Authorized::Capability(sealed) => Outcome::Capability(*sealed),
+            Authorized::Refused(why) => Outcome::Refusal(refusal(why).into()),
+        };
+        Ok(Response::new(AuthorizeResponse {
+            as_of: Some(position(&as_of)),
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn set_scope_status(
+        &self,
+        request: Request<SetScopeStatusRequest>,
+    ) -> Result<Response<SetScopeStatusResponse>, Status> {
+        let deadline = self.deadline(request.metadata());
+        let SetScopeStatusRequest { team_id, scope, usable, operation_id } = request.get_ref();
+        let new = NewScopeStatus {
+            team: parse("team_id", team_id)?,
+            scope: from_scope("scope", scope.as_ref())?,
+            usable: *usable,
+            operation: parse("operation_id", operation_id)?,
+        };
+        let outcome = Service::set_scope_status(self, new, deadline).await?;
+        Ok(Response::new(SetScopeStatusResponse { outcome: Some(convert::outcome(&outcome)) }))
+    }
+}

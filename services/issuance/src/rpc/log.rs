@@ -1,0 +1,143 @@
+//! `LogService`.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use keystile_contract::{
+    Failure,
+    convert::{duration, from_position, log_row, nonce, parse, position, required_position},
+    proto::issuance::v1::{
+        LeaseTerms, RegisterRequest, RegisterResponse, RenewRequest, RenewResponse, WatchRequest,
+        WatchResponse, log_service_server::LogService,
+    },
+};
+use keystile_domain::{Incarnation, Position, Role};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    Service,
+    lease::Terms,
+    log::{Registration, Rows},
+};
+
+/// Batches on their way to one follower. A slow one is served from the log when it is ready.
+const QUEUED: usize = 4;
+
+fn terms(terms: &Terms) -> LeaseTerms {
+    LeaseTerms {
+        lease_ttl: Some(duration(terms.lease_ttl)),
+        renew_interval: Some(duration(terms.renew_interval)),
+        drift_ppm: terms.drift_ppm,
+        margin: Some(duration(terms.margin)),
+    }
+}
+
+fn acknowledgement(request: &WatchRequest) -> Result<(Incarnation, Position), Failure> {
+    let incarnation = parse("incarnation", &request.incarnation)?;
+    Ok((incarnation, required_position("applied", request.applied.as_ref())?))
+}
+
+#[tonic::async_trait]
+impl LogService for Service {
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        let RegisterRequest { incarnation, role, resume_from } = request.get_ref();
+        let resume_from = resume_from.as_ref();
+        let new = Registration {
+            incarnation: parse("incarnation", incarnation)?,
+            role: Role::parse(role)
+                .ok_or_else(|| Failure::invalid("role", "is not the name of a role"))?,
+            resume_from: resume_from.map(|at| from_position("resume_from", at)).transpose()?,
+        };
+        let registered = Service::register(self, new).await?;
+        Ok(Response::new(RegisterResponse {
+            head: Some(position(&registered.head)),
+            head_nonce: registered.head_nonce.0.to_vec(),
+            floor: registered.floor,
+            rows: registered.rows.iter().map(log_row).collect(),
+            resumed: registered.resumed,
+            terms: Some(terms(&self.terms)),
+        }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<RenewRequest>,
+    ) -> Result<Response<RenewResponse>, Status> {
+        let RenewRequest { incarnation, applied, applied_nonce } = request.get_ref();
+        let incarnation = parse("incarnation", incarnation)?;
+        let applied = required_position("applied", applied.as_ref())?;
+        let applied_nonce = nonce("applied_nonce", applied_nonce)?;
+        let renewed = Service::renew(self, incarnation, applied, applied_nonce).await?;
+        Ok(Response::new(RenewResponse {
+            head: Some(position(&renewed.head)),
+            head_nonce: renewed.head_nonce.0.to_vec(),
+            rows: renewed.rows.iter().map(log_row).collect(),
+        }))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let mut inbound = request.into_inner();
+        let opening = inbound.message().await?;
+        let opening = opening.ok_or_else(|| Failure::invalid("incarnation", "is required"))?;
+        let (incarnation, applied) = acknowledgement(&opening)?;
+        let rows = Service::watch(self, incarnation, applied).await?;
+        let (outbound, stream) = mpsc::channel(QUEUED);
+        let service = self.clone();
+        tokio::spawn(async move {
+            // Acknowledgements are heard while a batch waits for a slow reader; whichever side
+            // ends first ends the other.
+            tokio::select! {
+                () = push(rows, &outbound) => {}
+                result = hear(&service, incarnation, &mut inbound) => {
+                    if let Err(status) = result {
+                        // Nobody is left to read it if the stream is gone.
+                        let _ = outbound.send(Err(status)).await;
+                    }
+                }
+                () = outbound.closed() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+async fn push(mut rows: Rows, outbound: &mpsc::Sender<Result<WatchResponse, Status>>) {
+    loop {
+        let batch = match rows.next().await {
+            Ok((history, rows)) => Ok(WatchResponse {
+                history: history.to_string(),
+                rows: rows.iter().map(log_row).collect(),
+            }),
+            Err(error) => Err(error.into()),
+        };
+        let over = batch.is_err();
+        if outbound.send(batch).await.is_err() || over {
+            return;
+        }
+    }
+}
+
+async fn hear(
+    service: &Service,
+    incarnation: Incarnation,
+    inbound: &mut Streaming<WatchRequest>,
+) -> Result<(), Status> {
+    while let Some(message) = inbound.message().await? {
+        let (from, applied) = acknowledgement(&message)?;
+        if from != incarnation {
+            return Err(Failure::invalid("incarnation", "changed within a stream").into());
+        }
+        service.acknowledge(incarnation, applied);
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! What vault said of connections and integrations.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "scope_statuses")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) team_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) scope_kind: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) scope_id: Uuid,
+    pub(crate) usable: bool,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

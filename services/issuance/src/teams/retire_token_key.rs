@@ -1,0 +1,71 @@
+//! Cutting every secret that one token key minted, in all teams.
+
+use keystile_domain::OperationId;
+
+use crate::{
+    Error, Service,
+    change::{Ask, Outcome},
+    keys::{By, Caller, EditKey, retire_secrets::RetireSecrets},
+};
+
+/// Keys that are read at a time.
+const BATCH: u64 = 100;
+
+/// What was cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Retired {
+    /// Secrets.
+    pub secrets: u64,
+    /// How the last cut ended. A later row's barrier covers all before it.
+    pub outcome: Outcome,
+}
+
+impl Service {
+    /// Cuts what still uses token key `version`, for the operator: one change a key, each its own
+    /// transaction, and one barrier at the end. A repeat goes on where an interrupted one stopped,
+    /// and waits for all that it did.
+    ///
+    /// # Errors
+    /// [`Error::NewestTokenKey`] for the one that mints.
+    #[tracing::instrument(name = "issuance.retire_token_key", skip_all, fields(version))]
+    pub async fn retire_token_key(&self, caller: &Caller, version: u8) -> Result<Retired, Error> {
+        caller.actor.require_operator()?;
+        if version == self.token_keys.newest() {
+            return Err(Error::NewestTokenKey);
+        }
+        let (mut secrets, mut after, mut last) = (0, None, None);
+        loop {
+            let batch = self.store.keys_under_token_key(version, after, BATCH).await?;
+            for (team, id) in &batch {
+                let change = EditKey {
+                    by: By::Operator,
+                    team: *team,
+                    id: *id,
+                    edit: RetireSecrets { version },
+                };
+                let ask = Ask {
+                    team: *team,
+                    operation: self.new_operation(),
+                    origin: (&caller.actor).into(),
+                    deadline: caller.deadline,
+                };
+                match self.commit(&ask, &change).await {
+                    Ok(committed) => {
+                        secrets += 1;
+                        last = Some(committed.id);
+                    }
+                    // Revoked or deleted since the batch was read: nothing of it works.
+                    Err(Error::KeyRevoked | Error::NotFound(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            match batch.last() {
+                Some((_, id)) => after = Some(*id),
+                None => break,
+            }
+        }
+        let operation: OperationId = last.unwrap_or_else(|| self.new_operation());
+        let outcome = self.settle_head(operation, caller.deadline).await?;
+        Ok(Retired { secrets, outcome })
+    }
+}
