@@ -1,0 +1,22 @@
+//! The section `[triggers]`.
+
+use std::net::SocketAddr;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// How triggers run. Every field has a default, and every value of its type can work.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where its gRPC listens when it runs apart from its callers.
+    pub listen: SocketAddr,
+    /// `sqlite://…` or `postgres://…`; absent: a file in the data directory.
+    pub database_url: Option<SecretString>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8093)), database_url: None }
+    }
+}

@@ -1,0 +1,4 @@
+//! The tables.
+
+pub(crate) mod applied;
+pub(crate) mod tombstone;

@@ -1,0 +1,15 @@
+//! The schema, in steps.
+
+mod m0001_tombstones;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// Triggers' migrations.
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_tombstones::Migration)]
+    }
+}
