@@ -56,38 +56,41 @@ pub fn encode<const N: usize, const W: usize>(bytes: &[u8; N]) -> [u8; W] {
 /// `256^N` or more.
 #[must_use]
 pub fn decode<const W: usize, const N: usize>(text: &[u8; W]) -> Option<[u8; N]> {
-    // Limbs of 32 bits, least significant first, five digits (62^5 < 2^30) at a time: this runs
-    // on every verification, and digit by digit over bytes is eight times slower.
-    const LIMBS: usize = 12;
-    let limbs = N.div_ceil(4);
+    // Limbs of 64 bits, least significant first, ten digits (62^10 < 2^60) at a time: this runs
+    // on every verification, and digit by digit over bytes is many times slower.
+    const LIMBS: usize = 5;
+    const DIGITS_AT_ONCE: usize = 10;
+    const SCALE: u64 = 62_u64.pow(10);
+    let limbs = N.div_ceil(8);
     debug_assert!(limbs <= LIMBS);
-    let mut number = [0_u32; LIMBS];
-    let head = W % 5;
-    let mut at = 0;
-    while at < W {
-        let take = if at == 0 && head != 0 { head } else { 5 };
-        let (mut chunk, mut scale) = (0_u64, 1_u64);
-        for byte in &text[at..at + take] {
+    let mut number = [0_u64; LIMBS];
+    let mut seen = 0;
+    let mut chunk = |digits: &[u8]| {
+        digits.iter().fold(0_u64, |chunk, byte| {
             let value = DIGITS[usize::from(*byte)];
-            if value == NONE {
-                return None;
-            }
-            chunk = chunk * 62 + u64::from(value);
-            scale *= 62;
-        }
-        let mut carry = chunk;
+            seen |= value;
+            chunk * 62 + u64::from(value)
+        })
+    };
+    let (head, rest) = text.split_at(W % DIGITS_AT_ONCE);
+    number[0] = chunk(head);
+    for digits in rest.chunks_exact(DIGITS_AT_ONCE) {
+        let mut carry = chunk(digits);
         for limb in &mut number[..limbs] {
-            let value = u64::from(*limb) * scale + carry;
-            *limb = value as u32;
-            carry = value >> 32;
+            let value = u128::from(*limb) * u128::from(SCALE) + u128::from(carry);
+            *limb = value as u64;
+            carry = (value >> 64) as u64;
         }
         if carry != 0 {
             return None;
         }
-        at += take;
     }
-    let mut wide = [0_u8; LIMBS * 4];
-    for (place, limb) in wide.chunks_exact_mut(4).rev().zip(number) {
+    // No digit has this bit, and what is none has all.
+    if seen & 0x80 != 0 {
+        return None;
+    }
+    let mut wide = [0_u8; LIMBS * 8];
+    for (place, limb) in wide.chunks_exact_mut(8).rev().zip(number) {
         place.copy_from_slice(&limb.to_be_bytes());
     }
     let (over, low) = wide.split_at(wide.len() - N);
@@ -95,6 +98,17 @@ pub fn decode<const W: usize, const N: usize>(text: &[u8; W]) -> Option<[u8; N]>
         return None;
     }
     low.try_into().ok()
+}
+
+/// Writes a value as six digits, which hold any of 32 bits.
+#[must_use]
+pub fn encode_u32(mut value: u32) -> [u8; 6] {
+    let mut out = [b'0'; 6];
+    for place in out.iter_mut().rev() {
+        *place = ALPHABET[(value % 62) as usize];
+        value /= 62;
+    }
+    out
 }
 
 #[cfg(test)]
@@ -108,6 +122,13 @@ mod tests {
         fn what_was_encoded_decodes(bytes in any::<[u8; 33]>()) {
             let text: [u8; 45] = encode(&bytes);
             prop_assert_eq!(decode(&text), Some(bytes));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_for_32_bits_writes_the_same(value in any::<u32>()) {
+            prop_assert_eq!(encode_u32(value), encode::<4, 6>(&value.to_be_bytes()));
         }
     }
 

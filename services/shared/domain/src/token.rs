@@ -14,11 +14,11 @@
 //! which this installation did not mint is refused by arithmetic alone; all of M is the key under
 //! which caches hold a token's facts.
 
+mod mac;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -26,6 +26,7 @@ use crate::{
     base62,
     entropy::{self, Entropy},
     environment::Environment,
+    token::mac::PreparedKey,
 };
 
 const KID_LEN: usize = 16;
@@ -154,7 +155,7 @@ pub struct Minted {
 /// The token keys, by version. The newest mints, all verify.
 #[derive(Clone)]
 pub struct TokenKeyRing {
-    keys: BTreeMap<u8, Hmac<Sha256>>,
+    keys: BTreeMap<u8, PreparedKey>,
 }
 
 impl fmt::Debug for TokenKeyRing {
@@ -183,10 +184,9 @@ impl TokenKeyRing {
         let keys: BTreeMap<_, _> = keys
             .into_iter()
             .map(|(version, mut key)| {
-                // HMAC takes a key of any length, so this cannot fail.
-                let mac = Hmac::new_from_slice(&key).unwrap_or_else(|_| unreachable!());
+                let prepared = PreparedKey::new(&key);
                 key.zeroize();
-                (version, mac)
+                (version, prepared)
             })
             .collect();
         if keys.is_empty() {
@@ -216,13 +216,13 @@ impl TokenKeyRing {
         kid: &Kid,
         random: &[u8],
     ) -> Option<[u8; 32]> {
-        let mut mac = self.keys.get(&version)?.clone();
-        mac.update(b"ks1");
-        mac.update(&[environment.code()]);
-        mac.update(&kid.0);
-        mac.update(&[version]);
-        mac.update(random);
-        Some(mac.finalize().into_bytes().into())
+        let mut message = [0; 4 + KID_LEN + 1 + RANDOM_LEN];
+        message[..3].copy_from_slice(b"ks1");
+        message[3] = environment.code();
+        message[4..4 + KID_LEN].copy_from_slice(&kid.0);
+        message[4 + KID_LEN] = version;
+        message[5 + KID_LEN..].copy_from_slice(random);
+        Some(self.keys.get(&version)?.mac(&message))
     }
 
     /// Mints a token for `kid` under the newest token key.
@@ -304,7 +304,7 @@ impl<'t> Parts<'t> {
 }
 
 fn crc(text: &[u8]) -> [u8; CRC_LEN] {
-    base62::encode(&crc32fast::hash(text).to_be_bytes())
+    base62::encode_u32(crc32fast::hash(text))
 }
 
 #[cfg(test)]
