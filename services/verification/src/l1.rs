@@ -23,9 +23,18 @@ pub(crate) struct Entry {
     pub(crate) as_of: Position,
     /// Before issuance was asked.
     pub(crate) read_at: Tick,
+    /// Does anything in the facts end by the wall clock? Else [`KeyFacts::decide`] has no use for
+    /// it, and reading it would be a tenth of a warm answer.
+    pub(crate) ends: bool,
 }
 
 impl Entry {
+    pub(crate) fn new(facts: KeyFacts, secret: SecretId, as_of: Position, read_at: Tick) -> Self {
+        let ends = facts.expires_at.is_some()
+            || facts.secrets.iter().any(|secret| secret.not_after.is_some());
+        Self { facts, secret, as_of, read_at, ends }
+    }
+
     /// About how many bytes it holds.
     fn weight(&self) -> u64 {
         let facts = &self.facts;
@@ -123,26 +132,24 @@ pub(crate) mod tests {
 
     pub(crate) fn entry(name: &str) -> Arc<Entry> {
         let id = "00000000-0000-7000-8000-000000000001".parse().expect("a uuid");
-        Arc::new(Entry {
-            facts: KeyFacts {
-                key: KeyId::from_uuid(id),
-                team: TeamId::from_uuid(id),
-                kid: "0123456789abcdef".parse().expect("a kid"),
-                name: name.into(),
-                environment: Environment::Prod,
-                status: KeyStatus::Active,
-                team_suspended: false,
-                api_access: true,
-                expires_at: None,
-                ip_allow_list: Box::default(),
-                limits: Limits::default(),
-                secrets: Box::default(),
-                grants: Box::default(),
-            },
-            secret: SecretId::from_uuid(id),
-            as_of: Position { history: History { database: [1; 16], timeline: 0 }, seq: 1 },
-            read_at: Tick::from_boot(Duration::ZERO),
-        })
+        let facts = KeyFacts {
+            key: KeyId::from_uuid(id),
+            team: TeamId::from_uuid(id),
+            kid: "0123456789abcdef".parse().expect("a kid"),
+            name: name.into(),
+            environment: Environment::Prod,
+            status: KeyStatus::Active,
+            team_suspended: false,
+            api_access: true,
+            expires_at: None,
+            ip_allow_list: Box::default(),
+            limits: Limits::default(),
+            secrets: Box::default(),
+            grants: Box::default(),
+        };
+        let as_of = Position { history: History { database: [1; 16], timeline: 0 }, seq: 1 };
+        let read_at = Tick::from_boot(Duration::ZERO);
+        Arc::new(Entry::new(facts, SecretId::from_uuid(id), as_of, read_at))
     }
 
     #[test]

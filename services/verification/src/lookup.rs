@@ -111,7 +111,7 @@ impl Lookups {
             let key = Some(facts.key);
             return Ok(self.keep_nothing(&genuine, Negative { key, as_of, read_at }));
         };
-        let entry = Arc::new(Entry { facts, secret, as_of, read_at });
+        let entry = Arc::new(Entry::new(facts, secret, as_of, read_at));
         // Checked again at each use; here it spares the memory.
         if self.follower.check(&as_of, entry.facts.scopes()).is_ok() {
             self.caches.l1.insert(genuine.digest, Arc::clone(&entry));

@@ -46,6 +46,18 @@ async fn both_secrets_of_a_rotation_work_until_the_overlap_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_secret_that_was_refused_before_it_was_given_to_its_key_is_allowed_after() {
+    let rig = Rig::new().await;
+    let (kid, _) = rig.issuance.create(|_| {});
+    let (token, secret) = rig.issuance.mint(&kid);
+    rig.issuance.barrier().await;
+    assert_eq!(rig.verdict(&token).await, Ok("invalid"));
+    rig.issuance.change(kid, ChangeKind::KeyRegenerated, |facts| facts.secrets = [secret].into());
+    rig.issuance.barrier().await;
+    assert_eq!(rig.verdict(&token).await, Ok("allowed"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_did_not_prove_the_secret_is_told_only_invalid() {
     let rig = Rig::new().await;
     let (kid, token) = rig.issuance.create(|facts| facts.team_suspended = true);
