@@ -36,7 +36,7 @@ impl Default for Config {
             action_timeout_seconds: 30,
             longest_action_seconds: 300,
             largest_answer_bytes: 8 << 20,
-            cut_wait_seconds: 10,
+            cut_wait_seconds: 5,
         }
     }
 }
@@ -86,10 +86,11 @@ impl Config {
             .min(seconds(self.longest_action_seconds))
     }
 
-    /// How long a deletion waits for its receipt.
+    /// How long a deletion waits for its receipt: not to the end of its caller's time, so that
+    /// *pending* still reaches it.
     pub(crate) fn cut_wait(&self, asked: Option<Duration>) -> Duration {
         let own = Duration::from_secs(self.cut_wait_seconds.into());
-        asked.map_or(own, |asked| own.min(asked))
+        asked.map_or(own, |asked| own.min(asked.mul_f32(0.8)))
     }
 }
 
@@ -112,6 +113,8 @@ mod tests {
         assert_eq!(config.action_timeout(None), Duration::from_secs(30));
         assert_eq!(config.action_timeout(Some(Duration::from_secs(2))), Duration::from_secs(2));
         assert_eq!(config.action_timeout(Some(hour)), Duration::from_mins(5));
-        assert_eq!(config.cut_wait(Some(hour)), Duration::from_secs(10));
+        assert_eq!(config.cut_wait(Some(hour)), Duration::from_secs(5));
+        let second = Duration::from_secs(1);
+        assert!(config.cut_wait(Some(second)) < second);
     }
 }

@@ -47,10 +47,9 @@ impl Outbox {
         if let Some(receipt) = row.settled {
             return Some(receipt);
         }
+        let mut handover = Handover { to: &self.left_over, needed: true };
         let receipt = tokio::time::timeout(wait, self.drain_until(row)).await.unwrap_or_default();
-        if receipt.is_none() {
-            self.left_over.notify_one();
-        }
+        handover.needed = receipt.is_none();
         receipt
     }
 
@@ -139,6 +138,20 @@ impl Outbox {
                     stuck.insert(operation);
                 }
             }
+        }
+    }
+}
+
+/// Wakes the background task at the end, also when the caller goes away in the middle.
+struct Handover<'a> {
+    to: &'a Notify,
+    needed: bool,
+}
+
+impl Drop for Handover<'_> {
+    fn drop(&mut self) {
+        if self.needed {
+            self.to.notify_one();
         }
     }
 }

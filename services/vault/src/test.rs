@@ -14,8 +14,8 @@ use crate::{
     vault::Vault,
 };
 
-/// How long the app may take.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the app may take: less than a caller without a deadline of its own is given.
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What came of a test.
 #[derive(Debug)]
