@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LOCK: &str = "keystile.lock";
+/// The name of the lock in a data directory.
+pub const LOCK: &str = "keystile.lock";
 
 /// A data directory, held exclusively until dropped or until the process ends in any way.
 #[derive(Debug)]

@@ -26,7 +26,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             default_timeout: Duration::from_secs(10),
-            max_timeout: Duration::from_mins(2),
+            // A little more than the longest request of the gateway.
+            max_timeout: Duration::from_secs(310),
             connections: 1_000,
             streams: 1_000,
         }

@@ -42,19 +42,16 @@ pub enum Format {
 pub struct Config {
     /// Where `/healthz` and `/readyz` answer for probes that should not pass the edge.
     pub listen: SocketAddr,
-    /// The least severe level that is logged, also by target: `info,keystile_vault=debug`.
-    pub log: String,
+    /// The least severe level that is logged, also by target: `info,keystile_vault=debug`. Absent:
+    /// `info`, and `warn` in `keystile dev`.
+    pub log: Option<String>,
     /// How log lines look.
     pub format: Format,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
-            log: "info".to_owned(),
-            format: Format::Auto,
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), log: None, format: Format::Auto }
     }
 }
 
@@ -70,12 +67,12 @@ pub enum Error {
 }
 
 /// Sends log lines to standard error, and panics with them: where, and the text if it is a
-/// literal, since a formatted one may quote anything.
+/// literal, since a formatted one may quote anything. `level` is for a configuration that names none.
 ///
 /// # Errors
 /// [`Error::Filter`] for a filter that does not parse; [`Error::Taken`] the second time.
-pub fn init(config: &Config) -> Result<(), Error> {
-    let filter = filter(&config.log)?;
+pub fn init(config: &Config, level: &str) -> Result<(), Error> {
+    let filter = filter(config.log.as_deref().unwrap_or(level))?;
     let json = match config.format {
         Format::Auto => !std::io::stderr().is_terminal(),
         Format::Human => false,
