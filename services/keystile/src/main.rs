@@ -1,2 +1,55 @@
-//! The keystile binary.
-fn main() {}
+//! The keystile binary: reads the command line, runs one command, says how it went.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Parser as _;
+use keystile::{
+    advice,
+    args::{Args, Command},
+    bootstrap, cli, dev, migrate, serve,
+};
+use keystile_runtime::telemetry;
+
+fn main() -> ExitCode {
+    // The first: whatever speaks TLS later finds it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Wrong usage ends here with 2 and its own words.
+    let args = Args::parse();
+    match try_main(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}", advice::told(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Apart from `main`, so that everything it holds is dropped, and with that flushed and unlocked,
+/// before the process ends.
+fn try_main(args: Args) -> anyhow::Result<()> {
+    let settings = args.host.settings()?;
+    let command = args.command.unwrap_or(Command::Dev { reset: false });
+    let level = match &command {
+        Command::Serve { .. } => "info",
+        // People read what these print.
+        Command::Dev { .. }
+        | Command::Migrate
+        | Command::Bootstrap { .. }
+        | Command::Resource(_) => "warn",
+    };
+    telemetry::init(&settings.telemetry, level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Dev { reset } => dev::run(&settings, reset).await,
+            Command::Serve { roles } => serve::run(&settings, &roles).await,
+            Command::Migrate => migrate::run(&settings).await,
+            Command::Bootstrap { email, team } => {
+                bootstrap::run(&settings, &email, &team, args.connection.json).await
+            }
+            Command::Resource(command) => {
+                cli::run(command, args.connection, &settings.data_dir).await
+            }
+        }
+    })
+}

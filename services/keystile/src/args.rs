@@ -1,0 +1,140 @@
+//! The command line: its root, and the commands that run on the host.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use keystile_runtime::config::{self, Flag};
+
+use crate::{Settings, cli};
+
+/// Scoped API keys, self-hosted: one gateway, strict revocation, credentials that no caller sees.
+///
+/// Without a command, `keystile dev`.
+#[derive(Debug, Parser)]
+#[command(name = "keystile", version, max_term_width = 100)]
+pub struct Args {
+    /// How the process is configured.
+    #[command(flatten)]
+    pub host: Host,
+    /// How resource commands reach the console.
+    #[command(flatten)]
+    pub connection: cli::Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything here with a sandbox app, a demo team, a connection and a key
+    Dev {
+        /// Start over: delete what earlier runs stored in the data directory
+        #[arg(long)]
+        reset: bool,
+    },
+    /// Run roles for real
+    Serve {
+        /// Which roles, separated by commas; all of them without
+        #[arg(long, value_delimiter = ',', value_name = "ROLES")]
+        roles: Vec<String>,
+    },
+    /// Bring the databases' schemas up to date
+    Migrate,
+    /// Make a team, its first owner and a management token
+    Bootstrap {
+        /// The owner's e-mail address
+        #[arg(long)]
+        email: String,
+        /// The team's name
+        #[arg(long)]
+        team: String,
+    },
+    /// What can be done through the console
+    #[command(flatten)]
+    Resource(cli::Command),
+}
+
+/// Configuration from the command line. It wins over the environment and the file.
+#[derive(Debug, Clone, Default, ClapArgs)]
+#[command(next_help_heading = "Configuration")]
+pub struct Host {
+    /// A TOML file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Databases that are files, generated secrets [default: .keystile]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Where the REST edge listens [default: 127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub gateway_listen: Option<String>,
+    /// Where the management API listens [default: 127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub console_listen: Option<String>,
+    /// Where verification listens for gRPC [default: 127.0.0.1:8090]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub verification_listen: Option<String>,
+    /// Where probes are answered [default: 127.0.0.1:9090]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub telemetry_listen: Option<String>,
+    /// Where the sandbox app of `dev` listens [default: any free port]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub sandbox_listen: Option<String>,
+}
+
+impl Host {
+    /// The configuration: file, environment, these flags.
+    ///
+    /// # Errors
+    /// Names the field and where it came from.
+    pub fn settings(&self) -> Result<Settings, config::Error> {
+        let flags = [
+            ("--data-dir", "data_dir", &self.data_dir),
+            ("--gateway-listen", "gateway.listen", &self.gateway_listen),
+            ("--console-listen", "console.listen", &self.console_listen),
+            ("--verification-listen", "verification.listen", &self.verification_listen),
+            ("--telemetry-listen", "telemetry.listen", &self.telemetry_listen),
+            ("--sandbox-listen", "sandbox.listen", &self.sandbox_listen),
+        ];
+        let flags: Vec<_> = flags
+            .into_iter()
+            .filter_map(|(name, field, value)| Some(Flag { name, field, value: value.clone()? }))
+            .collect();
+        config::load(self.config.as_deref(), &flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_dev() {
+        let args = Args::try_parse_from(["keystile", "--data-dir", "x"]).expect("parses");
+        assert!(args.command.is_none());
+        assert_eq!(args.host.settings().expect("loads").data_dir, PathBuf::from("x"));
+    }
+
+    #[test]
+    fn roles_are_separated_by_commas() {
+        let args = Args::try_parse_from(["keystile", "serve", "--roles", "gateway,vault"]);
+        let Some(Command::Serve { roles }) = args.expect("parses").command else {
+            panic!("serve");
+        };
+        assert_eq!(roles, ["gateway", "vault"]);
+    }
+
+    #[test]
+    fn a_flag_that_is_no_address_is_named() {
+        let host = Host { gateway_listen: Some("8080".to_owned()), ..Host::default() };
+        let said = host.settings().expect_err("refuses").to_string();
+        assert!(said.starts_with("`gateway.listen` from --gateway-listen: "), "{said}");
+    }
+}

@@ -1,0 +1,50 @@
+//! `keystile dev`: everything in one process, with something to try.
+
+mod demo;
+mod reset;
+mod screen;
+
+use std::time::Duration;
+
+pub use demo::Demo;
+
+use crate::{
+    Settings,
+    wire::{self, Running, Sandbox},
+};
+
+/// How long a start may take before it is a failure.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Starts, prints where things are and what to try, and runs until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// As [`start`].
+pub async fn run(settings: &Settings, reset: bool) -> anyhow::Result<()> {
+    if reset {
+        reset::run(&settings.data_dir)?;
+    }
+    let (running, _demo) = start(settings).await?;
+    screen::print(running.addresses(), &settings.data_dir)?;
+    running.run_until_signal().await
+}
+
+/// Starts every role and the sandbox, and makes the demo team, its connection and its key unless
+/// an earlier run has. Everything is ready when this returns.
+///
+/// # Errors
+/// As [`wire::start`]; or the demo cannot be made.
+pub async fn start(settings: &Settings) -> anyhow::Result<(Running, Demo)> {
+    let running = wire::start(settings, Sandbox::Run).await?;
+    let prepared = async {
+        running.ready(START_TIMEOUT).await?;
+        demo::prepare(&running).await
+    };
+    match prepared.await {
+        Ok(demo) => Ok((running, demo)),
+        Err(error) => {
+            running.stop().await;
+            Err(error)
+        }
+    }
+}
