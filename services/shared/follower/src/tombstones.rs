@@ -21,6 +21,8 @@ const SLOTS: usize = 1 << 14;
 pub(crate) struct Tombstones {
     /// F: facts from before this row count as missing.
     floor: AtomicU64,
+    /// The newest row of all. Facts that reflect it answer to no tombstone.
+    newest: AtomicU64,
     /// For each slot, the newest row of any scope that falls into it: an upper bound that is read
     /// without a lock and settles nearly every question.
     sieve: Box<[AtomicU64]>,
@@ -40,6 +42,7 @@ impl Tombstones {
     pub(crate) fn new(floor: u64, ttl: Duration, max: usize) -> Self {
         Self {
             floor: AtomicU64::new(floor),
+            newest: AtomicU64::new(floor),
             sieve: std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect(),
             exact: RwLock::default(),
             ttl,
@@ -54,6 +57,7 @@ impl Tombstones {
             exact.rows.insert(row.scope, row.seq);
             exact.age.push_back((now, row.scope, row.seq));
             self.sieve[slot(row.scope)].fetch_max(row.seq, Ordering::AcqRel);
+            self.newest.fetch_max(row.seq, Ordering::AcqRel);
         }
         while let Some(&(installed_at, scope, seq)) = exact.age.front()
             && (exact.age.len() > self.max || now.since(installed_at) >= self.ttl)
@@ -73,6 +77,10 @@ impl Tombstones {
         seq: u64,
         scopes: impl IntoIterator<Item = Scope>,
     ) -> Result<(), u64> {
+        // The floor is never above it.
+        if seq >= self.newest.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let mut needed = 0;
         for scope in scopes {
             if self.sieve[slot(scope)].load(Ordering::Acquire) > seq {
