@@ -72,8 +72,8 @@ fn timeout(text: &str) -> Option<Duration> {
     }
     let count: u64 = digits.parse().ok()?;
     match unit {
-        'H' => Some(Duration::from_secs(count * 3_600)),
-        'M' => Some(Duration::from_secs(count * 60)),
+        'H' => Some(Duration::from_hours(count)),
+        'M' => Some(Duration::from_mins(count)),
         'S' => Some(Duration::from_secs(count)),
         'm' => Some(Duration::from_millis(count)),
         'u' => Some(Duration::from_micros(count)),
@@ -91,7 +91,7 @@ mod tests {
         for (text, expected) in [
             ("100m", Some(Duration::from_millis(100))),
             ("2S", Some(Duration::from_secs(2))),
-            ("99999999H", Some(Duration::from_secs(99_999_999 * 3_600))),
+            ("99999999H", Some(Duration::from_hours(99_999_999))),
             ("5u", Some(Duration::from_micros(5))),
             ("123456789S", None),
             ("S", None),

@@ -1,0 +1,245 @@
+//! Registering, renewing, watching and retiring followers.
+
+use std::time::Duration;
+
+use keystile_contract::{
+    Transport,
+    convert::position,
+    proto::{
+        common::v1::Position,
+        issuance::v1::{
+            RegisterRequest, RegisterResponse, RenewRequest, RevokeKeyRequest, WatchRequest,
+            log_service_client::LogServiceClient,
+        },
+    },
+};
+use keystile_domain::{Clock, ErrorKind, Incarnation, log::History};
+use keystile_issuance::Config;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{HISTORY, World, receipt, ring};
+
+/// One follower, as far as issuance sees it.
+pub(crate) struct Follower {
+    pub(crate) incarnation: String,
+    pub(crate) begun: RegisterResponse,
+    pub(crate) log: LogServiceClient<Transport>,
+}
+
+impl Follower {
+    pub(crate) async fn register(world: &World) -> Self {
+        let incarnation = Incarnation::generate(world.clock.now(), world.entropy()).to_string();
+        let request = RegisterRequest {
+            incarnation: incarnation.clone(),
+            role: "verification".into(),
+            resume_from: None,
+        };
+        let begun = world.log().register(request).await.expect("registered").into_inner();
+        Self { incarnation, begun, log: world.log() }
+    }
+
+    /// Renews from what `applied` and `nonce` say was applied last.
+    pub(crate) async fn renew(
+        &mut self,
+        applied: Position,
+        nonce: Vec<u8>,
+    ) -> Result<keystile_contract::proto::issuance::v1::RenewResponse, keystile_contract::Failure>
+    {
+        let request = RenewRequest {
+            incarnation: self.incarnation.clone(),
+            applied: Some(applied),
+            applied_nonce: nonce,
+        };
+        let answer = self.log.renew(request).await;
+        answer.map(tonic::Response::into_inner).map_err(Into::into)
+    }
+
+    /// Renews twice, as a follower that applies everything: the second renewal acknowledges.
+    pub(crate) async fn catch_up(&mut self) {
+        let head = self.begun.head.clone().expect("a head");
+        let first = self.renew(head, self.begun.head_nonce.clone()).await.expect("renewed");
+        self.begun.head.clone_from(&first.head);
+        self.begun.head_nonce.clone_from(&first.head_nonce);
+        self.renew(first.head.expect("a head"), first.head_nonce).await.expect("renewed");
+    }
+}
+
+#[tokio::test]
+async fn a_follower_begins_with_the_log_of_the_last_hour_and_follows_it() {
+    for world in [World::sqlite().await, World::memory().await] {
+        let owner = world.team().await;
+        world.clock.wall.advance(Duration::from_mins(61));
+        let (key, _) = world.key(&owner).await;
+        let mut follower = Follower::register(&world).await;
+        let begun = follower.begun.clone();
+        assert_eq!((begun.floor, begun.resumed), (1, true));
+        assert_eq!(begun.rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [2]);
+        assert_eq!(begun.rows[0].nonce, begun.head_nonce);
+        let terms = begun.terms.expect("terms");
+        assert_eq!(terms.lease_ttl.expect("a time").seconds, 2);
+        assert_eq!(terms.drift_ppm, 10_000);
+
+        let (second, _) = world.key(&owner).await;
+        let head = begun.head.expect("a head");
+        let renewed =
+            follower.renew(head.clone(), begun.head_nonce.clone()).await.expect("renewed");
+        assert_eq!(renewed.rows.len(), 1);
+        assert_eq!(renewed.rows[0].previous_nonce, begun.head_nonce);
+        assert_eq!(renewed.rows[0].scope.clone().expect("a scope").id, second.id);
+        assert_eq!(renewed.head.clone().expect("a head").seq, 3);
+        let next = follower.renew(renewed.head.expect("a head"), renewed.head_nonce).await;
+        assert!(next.expect("renewed").rows.is_empty());
+        assert_ne!(key.id, second.id);
+    }
+}
+
+#[tokio::test]
+async fn a_follower_of_another_log_is_told_so() {
+    for world in [World::sqlite().await, World::memory().await] {
+        world.team().await;
+        let mut follower = Follower::register(&world).await;
+        let head = follower.begun.head.clone().expect("a head");
+        let nonce = follower.begun.head_nonce.clone();
+        let foreign = History { database: [3; 16], timeline: 0 }.to_string();
+        for (applied, nonce) in [
+            (head.clone(), vec![0; 16]),
+            (Position { history: foreign, ..head.clone() }, nonce.clone()),
+            (Position { seq: 9, ..head.clone() }, nonce.clone()),
+            (Position { seq: 0, ..head.clone() }, nonce.clone()),
+        ] {
+            let refused = follower.renew(applied, nonce).await.expect_err("another log");
+            assert_eq!(
+                (refused.kind, refused.reason.as_str()),
+                (ErrorKind::Stale, "history_mismatch")
+            );
+        }
+        follower.renew(head.clone(), nonce.clone()).await.expect("this log");
+        follower.incarnation =
+            Incarnation::generate(world.clock.now(), world.entropy()).to_string();
+        let refused = follower.renew(head, nonce).await.expect_err("never registered");
+        assert_eq!(
+            (refused.kind, refused.reason.as_str()),
+            (ErrorKind::Stale, "unknown_incarnation")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_follower_registers_once_and_resumes_where_the_log_reaches_back() {
+    for world in [World::sqlite().await, World::memory().await] {
+        let owner = world.team().await;
+        world.key(&owner).await;
+        world.clock.wall.advance(Duration::from_mins(61));
+        let follower = Follower::register(&world).await;
+        let request = |point: Option<Position>| RegisterRequest {
+            incarnation: Incarnation::generate(world.clock.now(), world.entropy()).to_string(),
+            role: "triggers".into(),
+            resume_from: point,
+        };
+        let again = RegisterRequest { incarnation: follower.incarnation, ..request(None) };
+        let refused = World::refused(world.log().register(again).await);
+        assert_eq!(refused.reason, "incarnation_exists");
+
+        let head = follower.begun.head.expect("a head");
+        let stored = Position { seq: 1, ..head.clone() };
+        let resumed = world.log().register(request(Some(stored))).await.expect("registered");
+        let resumed = resumed.into_inner();
+        assert!(resumed.resumed);
+        assert_eq!(resumed.rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [2]);
+        let ahead = Position { seq: 7, ..head };
+        let lost = world.log().register(request(Some(ahead))).await.expect("registered");
+        assert!(!lost.into_inner().resumed);
+        let refused = World::refused(
+            world.log().register(RegisterRequest { role: "cook".into(), ..request(None) }).await,
+        );
+        assert_eq!(refused.faults[0].field, "role");
+    }
+}
+
+#[tokio::test]
+async fn rows_are_pushed_to_a_watcher_as_they_are_committed() {
+    for world in [World::sqlite().await, World::memory().await] {
+        let owner = world.team().await;
+        let mut follower = Follower::register(&world).await;
+        let opening = WatchRequest {
+            incarnation: follower.incarnation.clone(),
+            applied: follower.begun.head.clone(),
+        };
+        let unknown = WatchRequest {
+            incarnation: Incarnation::generate(world.clock.now(), world.entropy()).to_string(),
+            ..opening.clone()
+        };
+        let refused = follower.log.watch(tokio_stream::once(unknown)).await;
+        assert_eq!(World::refused(refused).reason, "unknown_incarnation");
+        let requests =
+            tokio_stream::StreamExt::chain(tokio_stream::once(opening), tokio_stream::pending());
+        let mut rows = follower.log.watch(requests).await.expect("watching").into_inner();
+        for seq in 2..=4 {
+            world.key(&owner).await;
+            let pushed = rows.message().await.expect("open").expect("rows");
+            assert_eq!(pushed.rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [seq]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_follower_is_counted_until_its_lease_is_surely_over_and_then_forgotten() {
+    let world = World::memory().await;
+    let owner = world.team().await;
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(world.service.clone().run(stop.clone()));
+    let mut silent = Follower::register(&world).await;
+    let (head, nonce) =
+        (silent.begun.head.clone().expect("a head"), silent.begun.head_nonce.clone());
+    world.clock.wall.advance(Duration::from_secs(11));
+    tokio::time::sleep(Duration::from_millis(2_050)).await;
+    let refused = silent.renew(head, nonce).await.expect_err("retiring");
+    assert_eq!(refused.reason, "unknown_incarnation");
+
+    let (key, _) = world.key(&owner).await;
+    let revoke = |key_id: String| RevokeKeyRequest { key_id, ..Default::default() };
+    let answer = world.keys().revoke_key(world.by(&owner, revoke(key.id))).await.expect("revoked");
+    assert_eq!(receipt(answer.into_inner().outcome).waited_out, 1, "still counted");
+
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let (key, _) = world.key(&owner).await;
+    let answer = world.keys().revoke_key(world.by(&owner, revoke(key.id))).await.expect("revoked");
+    let receipt = receipt(answer.into_inner().outcome);
+    assert_eq!((receipt.acknowledged, receipt.waited_out), (0, 0), "forgotten");
+    stop.cancel();
+    run.await.expect("stops");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_renews_is_never_retired() {
+    let world = World::memory().await;
+    world.team().await;
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(world.service.clone().run(stop.clone()));
+    let mut follower = Follower::register(&world).await;
+    for _ in 0..40 {
+        world.clock.wall.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        follower.catch_up().await;
+    }
+    stop.cancel();
+    run.await.expect("stops");
+}
+
+#[tokio::test]
+async fn an_embedded_start_forgets_the_followers_of_earlier_runs() {
+    let world = World::sqlite().await;
+    world.team().await;
+    Follower::register(&world).await;
+    let config = Config { embedded: true, ..Config::default() };
+    World::with(world.store.clone(), ring(), config).await;
+    assert!(world.store.followers_of(u64::MAX).await.expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn positions_carry_the_history_of_the_database() {
+    let world = World::memory().await;
+    let follower = Follower::register(&world).await;
+    let head = keystile_domain::Position { history: HISTORY, seq: 0 };
+    assert_eq!(follower.begun.head, Some(position(&head)));
+}
