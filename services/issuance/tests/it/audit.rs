@@ -74,7 +74,7 @@ async fn every_change_has_its_row_with_who_what_when_and_where_from() {
         );
         done!(revoke_key, RevokeKeyRequest { key_id: key_id.clone(), ..Default::default() });
         done!(delete_key, DeleteKeyRequest { key_id: key_id.clone(), ..Default::default() });
-        let operator = world.operator();
+        let operator = World::operator();
         let request = SuspendTeamRequest { team_id: team_id.clone() };
         world.teams().suspend_team(world.by(&operator, request)).await.expect("suspended");
         let request = ResumeTeamRequest { team_id };

@@ -108,7 +108,7 @@ async fn authorize_decides_afresh_and_seals_for_vault() {
     assert_eq!(refusal(&world, &key, ECHO).await, Some(Refusal::Disabled));
     let (other, ..) = connected(&world, &owner).await;
     let team_id = owner.0.team.expect("a team").to_string();
-    let request = world.by(&world.operator(), SuspendTeamRequest { team_id });
+    let request = world.by(&World::operator(), SuspendTeamRequest { team_id });
     world.teams().suspend_team(request).await.expect("suspended");
     assert_eq!(refusal(&world, &other, ECHO).await, Some(Refusal::Suspended));
 }

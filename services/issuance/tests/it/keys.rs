@@ -3,9 +3,9 @@
 use keystile_contract::{
     convert::timestamp,
     proto::issuance::v1::{
-        DeleteKeyRequest, DisableKeyRequest, EnableKeyRequest, Expiry, GetKeyRequest, IpAllowList,
-        KeyStatus, ListKeysRequest, RegenerateKeyRequest, RemoveGrantRequest, RevokeKeyRequest,
-        UpdateKeyRequest,
+        CreateKeyRequest, DeleteKeyRequest, DisableKeyRequest, EnableKeyRequest, Expiry,
+        GetKeyRequest, IpAllowList, KeyStatus, ListKeysRequest, RegenerateKeyRequest,
+        RemoveGrantRequest, RevokeKeyRequest, UpdateKeyRequest,
     },
 };
 use keystile_domain::{Clock, ErrorKind, MemberRole};
@@ -30,16 +30,18 @@ async fn a_created_key_is_what_was_asked_for_and_its_token_is_genuine() {
     }
 }
 
+type Spoil = Box<dyn Fn(&mut CreateKeyRequest)>;
+
 #[tokio::test]
 async fn a_new_key_that_breaks_a_rule_is_refused_by_its_field_and_nothing_is_changed() {
     let world = World::memory().await;
     let owner = world.team().await;
     let past = timestamp(world.clock.now());
     let sandbox = || grant("sandbox", &["echo"]);
-    let cases: Vec<(&str, Box<dyn Fn(&mut _)>)> = vec![
+    let cases: Vec<(&str, Spoil)> = vec![
         (
             "name",
-            Box::new(|new: &mut keystile_contract::proto::issuance::v1::CreateKeyRequest| {
+            Box::new(|new| {
                 new.name = "<b>".into();
             }),
         ),

@@ -11,7 +11,7 @@ use crate::world::{Person, World, new_key};
 async fn set_plan(world: &World, owner: &Person, plan: Plan) -> bool {
     let request =
         SetPlanRequest { team_id: owner.0.team.expect("a team").to_string(), plan: Some(plan) };
-    let answer = world.teams().set_plan(world.by(&world.operator(), request)).await.expect("set");
+    let answer = world.teams().set_plan(world.by(&World::operator(), request)).await.expect("set");
     answer.into_inner().outcome.expect("an outcome").receipt.is_some()
 }
 

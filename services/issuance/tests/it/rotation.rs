@@ -168,7 +168,7 @@ async fn retiring_a_token_key_cuts_what_it_minted_in_every_team_and_nothing_else
     let owner = now.member(ada.0.team.expect("a team"), MemberRole::Owner);
     let refused = World::refused(now.teams().retire_token_key(now.by(&owner, retire(1))).await);
     assert_eq!(refused.kind, ErrorKind::Forbidden);
-    let operator = now.operator();
+    let operator = World::operator();
     let refused = World::refused(now.teams().retire_token_key(now.by(&operator, retire(2))).await);
     assert_eq!(refused.reason, "newest_token_key");
     let refused =

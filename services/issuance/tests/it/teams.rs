@@ -22,7 +22,7 @@ async fn a_team_is_created_once_with_the_plan_that_allows_everything() {
     assert_eq!((team.name.as_str(), team.status()), ("Ada's team", TeamStatus::Active));
     let request = CreateTeamRequest { team_id, name: "again".into() };
     let refused =
-        World::refused(world.teams().create_team(world.by(&world.operator(), request)).await);
+        World::refused(world.teams().create_team(world.by(&World::operator(), request)).await);
     assert_eq!((refused.kind, refused.reason.as_str()), (ErrorKind::Conflict, "team_exists"));
 }
 
@@ -32,7 +32,7 @@ async fn suspending_is_a_cut_and_resuming_is_not() {
     let owner = world.team().await;
     let team_id = owner.0.team.expect("a team").to_string();
     let suspend = || SuspendTeamRequest { team_id: team_id.clone() };
-    let operator = world.operator();
+    let operator = World::operator();
     let first = world.teams().suspend_team(world.by(&operator, suspend())).await.expect("done");
     let first = first.into_inner();
     assert_eq!(first.team.expect("a team").status(), TeamStatus::Suspended);

@@ -249,7 +249,7 @@ impl World {
         request
     }
 
-    pub(crate) fn operator(&self) -> Person {
+    pub(crate) fn operator() -> Person {
         Person(Actor {
             principal: Principal::Operator,
             label: "operator".into(),
@@ -276,7 +276,7 @@ impl World {
     pub(crate) async fn team(&self) -> Person {
         let id = TeamId::generate(self.clock.now(), &self.entropy);
         let request = CreateTeamRequest { team_id: id.to_string(), name: "Ada's team".into() };
-        let created = self.teams().create_team(self.by(&self.operator(), request)).await;
+        let created = self.teams().create_team(self.by(&Self::operator(), request)).await;
         created.expect("created");
         self.member(id, MemberRole::Owner)
     }
