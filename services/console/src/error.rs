@@ -1,6 +1,6 @@
 //! What can go wrong in the console, and how it is told.
 
-use keystile_contract::Failure;
+use keystile_contract::{Failure, status::Fault};
 use keystile_domain::{ErrorKind, MemberRole, name::InvalidText, permission::Denied};
 use keystile_runtime::Problem;
 
@@ -31,9 +31,6 @@ pub enum Error {
     /// An end that is not in the future.
     #[error("expiresAt must be in the future")]
     PastExpiry,
-    /// A page's place that this API did not give.
-    #[error("the cursor is not one that this list gave")]
-    Cursor,
     /// The address has a user already, so it cannot found another team.
     #[error("a user with this e-mail address exists; bootstrap makes the first owner of a team")]
     EmailTaken,
@@ -51,8 +48,8 @@ pub enum Error {
         /// The role that there is.
         held: MemberRole,
     },
-    /// The team has no such management token.
-    #[error("there is no such management token")]
+    /// The team has no such management token. Told in the words of every other missing id.
+    #[error("the team has nothing of this id")]
     TokenNotFound,
     /// The password could not be hashed.
     #[error(transparent)]
@@ -79,11 +76,9 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config(_)
-            | Self::Email(_)
-            | Self::Name { .. }
-            | Self::PastExpiry
-            | Self::Cursor => ErrorKind::Invalid,
+            Self::Config(_) | Self::Email(_) | Self::Name { .. } | Self::PastExpiry => {
+                ErrorKind::Invalid
+            }
             Self::MigrationsPending(_) => ErrorKind::Unavailable,
             Self::EmailTaken => ErrorKind::Conflict,
             Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
@@ -101,7 +96,6 @@ impl Error {
             Self::Config(_) => "invalid_config",
             Self::MigrationsPending(_) => "migrations_pending",
             Self::Email(_) | Self::Name { .. } | Self::PastExpiry => "invalid_request",
-            Self::Cursor => "invalid_cursor",
             Self::EmailTaken => "email_taken",
             Self::Unauthenticated(unusable) => unusable.reason(),
             Self::Denied(_) => "permission_denied",
@@ -130,14 +124,12 @@ impl From<Error> for Failure {
             }
             Error::Name { field, rule } => {
                 let message = rule.to_string();
-                failure
-                    .faults
-                    .push(keystile_contract::status::Fault { field: field.into(), message });
+                failure.faults.push(Fault { field: field.into(), message });
             }
             Error::PastExpiry => {
                 let message = "must be in the future".to_owned();
                 let field = "expires_at".into();
-                failure.faults.push(keystile_contract::status::Fault { field, message });
+                failure.faults.push(Fault { field, message });
             }
             // The cause was logged where it was classified; its words are not the caller's business.
             Error::Hash(_) | Error::Store(_) if kind == ErrorKind::Internal => {
@@ -146,7 +138,6 @@ impl From<Error> for Failure {
             Error::Config(_)
             | Error::MigrationsPending(_)
             | Error::Email(_)
-            | Error::Cursor
             | Error::EmailTaken
             | Error::Unauthenticated(_)
             | Error::TokenNotFound

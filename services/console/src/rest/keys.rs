@@ -38,7 +38,7 @@ const CREATE_NAMES: &[(&str, &str)] = &[("grants", "connections")];
 const UPDATE_NAMES: &[(&str, &str)] =
     &[("expiry.at", "expires_at"), ("ip_allow_list.networks", "ip_allow_list")];
 /// The same of a grant, whose app is in the path.
-const GRANT_NAMES: &[(&str, &str)] = &[("grant.", ""), ("grants[0].", "")];
+const GRANT_NAMES: &[(&str, &str)] = &[("grant", "")];
 
 /// Lists keys that are not deleted.
 #[utoipa::path(

@@ -32,12 +32,20 @@ pub(super) fn of(mut failure: Failure, names: &[(&str, &str)]) -> Problem {
     failure.into()
 }
 
-/// A failure of a list, whose page token is the cursor of the query.
+/// A failure of a list, whose fields are the parameters of the query.
 pub(super) fn of_page(failure: Failure) -> Problem {
     if failure.faults.iter().any(|fault| fault.field == "page_token") {
         return super::page::invalid_cursor();
     }
-    of(failure, &[])
+    match failure.faults.first() {
+        Some(fault) => {
+            // `name_contains` and `subject_id` are `name` and `subject` here.
+            let name = fault.field.split('_').next().unwrap_or_default();
+            let detail = format!("{name} {}", fault.message);
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
+        }
+        None => of(failure, &[]),
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +69,7 @@ mod tests {
         assert_eq!(told["errors"], expected);
         assert_eq!(told["code"], "invalid_request");
         let failure = Failure::invalid("grant.connection_id", "is of another app");
-        let told = document(of(failure, &[("grant.", "")])).await;
+        let told = document(of(failure, &[("grant", "")])).await;
         assert_eq!(told["errors"][0]["pointer"], "/connectionId");
     }
 

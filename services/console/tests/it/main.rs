@@ -1,0 +1,9 @@
+//! The console through its REST API, with doubles for issuance and vault.
+
+mod access;
+mod api;
+mod audit;
+mod issuance;
+mod store;
+mod vault;
+mod world;
