@@ -69,6 +69,7 @@ pub struct Create {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
+#[expect(clippy::struct_field_names, reason = "each is named as its option")]
 struct Credential {
     /// A file with a bearer token
     #[arg(long, value_name = "FILE")]
