@@ -78,34 +78,45 @@ impl Drain {
         Drained::CutOff
     }
 
-    /// Waits for Ctrl-C or SIGTERM, or for somebody to call [`Drain::begin`], then stops; a second
-    /// signal ends the soft phase at once.
-    ///
-    /// # Errors
-    /// The signal handlers cannot be installed.
-    pub async fn run_until_signal(&self, grace: Duration) -> std::io::Result<Drained> {
-        let mut signals = Signals::listen()?;
-        tokio::select! {
-            () = signals.next() => tracing::info!("stopping: waiting for what runs to finish"),
-            () = self.soft.cancelled() => {}
-        }
-        let drained = self.stop(grace, signals.next()).await;
-        if drained == Drained::CutOff {
+    /// Waits for a signal, or for somebody to call [`Drain::begin`], then stops; a second signal
+    /// ends the soft phase at once.
+    pub async fn run_until(&self, signals: &mut Signals, grace: Duration) -> Cause {
+        let cause = tokio::select! {
+            () = signals.next() => Cause::Signal,
+            () = self.soft.cancelled() => Cause::Begun,
+        };
+        tracing::info!("stopping: waiting for what runs to finish");
+        if self.stop(grace, signals.next()).await == Drained::CutOff {
             tracing::warn!("stopped before everything had finished");
         }
-        Ok(drained)
+        cause
     }
 }
 
+/// Why a process stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It was asked to.
+    Signal,
+    /// [`Drain::begin`] was called within it.
+    Begun,
+}
+
+/// Ctrl-C and SIGTERM. From [`Signals::listen`] on they no longer end the process by themselves.
 #[cfg(unix)]
-struct Signals {
+#[derive(Debug)]
+pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -113,7 +124,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -121,16 +133,23 @@ impl Signals {
     }
 }
 
+/// Ctrl-C. From [`Signals::listen`] on it no longer ends the process by itself.
 #[cfg(not(unix))]
-struct Signals;
+#[derive(Debug)]
+pub struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub fn listen() -> std::io::Result<Self> {
         Ok(Self)
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
