@@ -6,6 +6,8 @@ mod screen;
 
 use std::time::Duration;
 
+use keystile_runtime::lifecycle::Signals;
+
 pub use demo::Demo;
 
 use crate::{
@@ -24,9 +26,14 @@ pub async fn run(settings: &Settings, reset: bool) -> anyhow::Result<()> {
     if reset {
         reset::run(&settings.data_dir)?;
     }
-    let (running, _demo) = start(settings).await?;
+    let mut signals = Signals::listen()?;
+    let started = tokio::select! {
+        started = start(settings) => started,
+        () = signals.next() => return Ok(()),
+    };
+    let (running, _demo) = started?;
     screen::print(running.addresses(), &settings.data_dir)?;
-    running.run_until_signal().await
+    running.run_until(&mut signals).await
 }
 
 /// Starts every role and the sandbox, and makes the demo team, its connection and its key unless

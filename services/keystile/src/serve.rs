@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use keystile_domain::Role;
+use keystile_runtime::lifecycle::Signals;
 
 use crate::{
     Settings,
@@ -19,20 +20,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An unknown role; a set that needs other processes; whatever keeps [`wire::start`] from starting.
 pub async fn run(settings: &Settings, roles: &[String]) -> anyhow::Result<()> {
     complete(roles)?;
-    let running = wire::start(settings, Sandbox::Leave).await?;
-    let at = running.addresses();
-    tracing::info!(
-        gateway = %at.gateway,
-        console = %at.console,
-        verification = %at.verification,
-        telemetry = %at.telemetry,
-        "listening"
-    );
-    match running.ready(PATIENCE).await {
-        Ok(()) => tracing::info!("ready"),
-        Err(error) => tracing::warn!(%error, "listening, but not ready yet"),
-    }
-    running.run_until_signal().await
+    let mut signals = Signals::listen()?;
+    let started = async {
+        let running = wire::start(settings, Sandbox::Leave).await?;
+        let at = running.addresses();
+        tracing::info!(
+            gateway = %at.gateway,
+            console = %at.console,
+            verification = %at.verification,
+            telemetry = %at.telemetry,
+            "listening"
+        );
+        match running.ready(PATIENCE).await {
+            Ok(()) => tracing::info!("ready"),
+            Err(error) => tracing::warn!(%error, "listening, but not ready yet"),
+        }
+        anyhow::Ok(running)
+    };
+    let running = tokio::select! {
+        started = started => started?,
+        () = signals.next() => return Ok(()),
+    };
+    running.run_until(&mut signals).await
 }
 
 /// Is this every role? A process that runs fewer would have to reach the others.

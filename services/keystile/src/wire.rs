@@ -18,7 +18,7 @@ use keystile_runtime::{
     DataDir, Drain, SystemEntropy, grpc,
     health::{self, Readiness},
     http::{Limits, harden},
-    lifecycle::GRACE,
+    lifecycle::{Cause, GRACE, Signals},
 };
 use tokio::net::TcpListener;
 use url::Url;
@@ -255,14 +255,17 @@ impl Running {
         anyhow::bail!("not ready: {}", missing.join("; "))
     }
 
-    /// Serves until Ctrl-C or SIGTERM, then stops; a second signal stops at once.
+    /// Serves until a signal, then stops; a second signal stops at once.
     ///
     /// # Errors
-    /// The signal handlers cannot be installed.
-    pub async fn run_until_signal(self) -> anyhow::Result<()> {
-        self.edge.run_until_signal(GRACE).await?;
-        self.behind.stop(SERVICES_GRACE, std::future::pending()).await;
-        Ok(())
+    /// Nobody asked it to stop: a role ended by itself.
+    pub async fn run_until(self, signals: &mut Signals) -> anyhow::Result<()> {
+        let cause = self.edge.run_until(signals, GRACE).await;
+        self.behind.stop(SERVICES_GRACE, signals.next()).await;
+        match cause {
+            Cause::Signal => Ok(()),
+            Cause::Begun => anyhow::bail!("a role ended by itself; the log says which"),
+        }
     }
 
     /// Stops: first whoever is asked from outside, then the services behind.
