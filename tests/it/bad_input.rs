@@ -29,7 +29,13 @@ async fn tokens_that_are_not_ours_or_not_whole_are_refused_alike() {
     altered.replace_range(altered.len() - 1.., last);
     let long = format!("{token}{}", "0".repeat(10_000));
     let bad = [
-        "ks_dev_", "ks_", "x", foreign, &altered, &token[..token.len() - 1], &long,
+        "ks_dev_",
+        "ks_",
+        "x",
+        foreign,
+        &altered,
+        &token[..token.len() - 1],
+        &long,
         &token.to_uppercase(),
     ];
     for text in bad {
@@ -70,8 +76,9 @@ async fn two_credentials_in_one_request_are_refused() {
         (format!("{key}{key}"), 400),
         (format!("Authorization: Basic {token}\r\n"), 401),
     ] {
-        let request =
-            format!("GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let request = format!(
+            "GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+        );
         let answer = raw::exchange(address, request.as_bytes()).await.expect("an answer");
         assert_eq!(raw::status(&answer), expected, "{answer}");
     }
@@ -82,13 +89,25 @@ async fn component_ids_are_read_by_their_grammar_alone() {
     let cluster = Cluster::start().await;
     let token = cluster.demo("KEYSTILE_DEMO_TOKEN");
     let ids = [
-        "action.sandbox.echo%2Frun", "action.sandbox.echo%2frun", "..%2faction.sandbox.echo",
-        "action.sandbox.echo%00", "action.sandbox.%65cho%252F", "action.sandbox.ech%D0%BE",
-        "action.sandbox..", "action.sandbox.echo.", "ACTION.sandbox.echo", "action.sandbox.echo%0a",
-        "action.sandbox.unknown", "%2e%2e", "trigger.sandbox.echo", "action.sandbox.echo%ff",
+        "action.sandbox.echo%2Frun",
+        "action.sandbox.echo%2frun",
+        "..%2faction.sandbox.echo",
+        "action.sandbox.echo%00",
+        "action.sandbox.%65cho%252F",
+        "action.sandbox.ech%D0%BE",
+        "action.sandbox..",
+        "action.sandbox.echo.",
+        "ACTION.sandbox.echo",
+        "action.sandbox.echo%0a",
+        "action.sandbox.unknown",
+        "%2e%2e",
+        "trigger.sandbox.echo",
+        "action.sandbox.echo%ff",
     ];
     for id in ids {
-        for path in [format!("/api/v1/components/{id}/run"), format!("/api/v1/components/details/{id}")] {
+        for path in
+            [format!("/api/v1/components/{id}/run"), format!("/api/v1/components/details/{id}")]
+        {
             let method = if path.ends_with("/run") { "POST" } else { "GET" };
             let body = r#"{"inputs":{"message":"x"}}"#;
             let request = format!(
@@ -97,8 +116,9 @@ async fn component_ids_are_read_by_their_grammar_alone() {
                  Content-Length: {}\r\n\r\n{body}",
                 body.len()
             );
-            let answer =
-                raw::exchange(cluster.gateway_address(), request.as_bytes()).await.expect("an answer");
+            let answer = raw::exchange(cluster.gateway_address(), request.as_bytes())
+                .await
+                .expect("an answer");
             let status = raw::status(&answer);
             assert!((400..500).contains(&status), "{path}: {answer}");
             assert!(answer.contains("application/problem+json"), "{path}: {answer}");
@@ -179,12 +199,24 @@ async fn bad_keys_are_refused_by_field_and_nothing_is_created() {
         ("no grant", with("/connections", json!([]))),
         ("two grants for one app", with("/connections", json!([grant, grant]))),
         ("empty grant", with("/connections/0/allowedComponents", json!([]))),
-        ("unknown component", with("/connections/0/allowedComponents", json!(["action.sandbox.nothing"]))),
-        ("component of another app", with("/connections/0/allowedComponents", json!(["action.slack.post-message"]))),
+        (
+            "unknown component",
+            with("/connections/0/allowedComponents", json!(["action.sandbox.nothing"])),
+        ),
+        (
+            "component of another app",
+            with("/connections/0/allowedComponents", json!(["action.slack.post-message"])),
+        ),
         ("malformed component", with("/connections/0/allowedComponents", json!(["../echo"]))),
         ("unknown app", with("/connections/0/appKey", json!("nothing"))),
-        ("another team's connection", with("/connections/0/connectionId", json!(foreign_connection))),
-        ("unknown connection", with("/connections/0/connectionId", json!("conn_00000000000000000000000000"))),
+        (
+            "another team's connection",
+            with("/connections/0/connectionId", json!(foreign_connection)),
+        ),
+        (
+            "unknown connection",
+            with("/connections/0/connectionId", json!("conn_00000000000000000000000000")),
+        ),
         ("malformed connection", with("/connections/0/connectionId", json!("conn_1"))),
         ("no connection where one is needed", with("/connections/0/connectionId", Value::Null)),
         ("IP list of nonsense", with("/ipAllowList", json!(["300.1.1.1"]))),

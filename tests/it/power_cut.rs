@@ -24,7 +24,7 @@ fn delay(round: u32) -> Duration {
 
 /// Every audit row about `subject`, by what was done.
 async fn trail(manage: &Api, subject: &str) -> Vec<String> {
-    let path = format!("/api/manage/v1/audit?subject_id={subject}&page_size=200");
+    let path = format!("/api/manage/v1/audit?subject={subject}&page_size=200");
     let list = manage.get(&path).await.expect(200);
     let items = list.json["items"].as_array().expect("items").clone();
     items.iter().map(|item| item["action"].as_str().expect("an action").to_owned()).collect()
@@ -73,7 +73,10 @@ async fn round(cluster: &mut Cluster, number: u32, change: Change, connection: &
                 assert!(answered.is_none(), "round {number}: an answered create is gone");
                 return false;
             };
-            assert_eq!(found["apps"].as_array().or(found["connections"].as_array()).map(Vec::len), Some(1));
+            assert_eq!(
+                found["apps"].as_array().or(found["connections"].as_array()).map(Vec::len),
+                Some(1)
+            );
             (true, trail(&manage, found["id"].as_str().expect("an id")).await)
         }
         Change::Regenerate => {
@@ -82,7 +85,8 @@ async fn round(cluster: &mut Cluster, number: u32, change: Change, connection: &
         }
         Change::Revoke => {
             let shown = manage.get(&format!("/api/manage/v1/keys/{id}")).await.expect(200);
-            let revoked = shown.json["key"]["status"].as_str().or(shown.json["status"].as_str()) == Some("revoked");
+            let revoked = shown.json["key"]["status"].as_str().or(shown.json["status"].as_str())
+                == Some("revoked");
             let works = key.get("/api/v1/me").await.status.as_u16() == 200;
             assert_ne!(revoked, works, "round {number}: half a revoke");
             (revoked, trail(&manage, &id).await)
@@ -111,7 +115,10 @@ async fn rounds(count: u32) {
         let change = [Change::Create, Change::Regenerate, Change::Revoke][number as usize % 3];
         done += u32::from(round(&mut cluster, number, change, &connection).await);
     }
-    println!("{count} power cuts: {done} changes took effect, {} did not, none by half", count - done);
+    println!(
+        "{count} power cuts: {done} changes took effect, {} did not, none by half",
+        count - done
+    );
     assert!(count < 100 || (done > 0 && done < count), "every cut fell on the same side");
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use keystile_tests::Cluster;
+use keystile_tests::{Cluster, in_an_hour};
 use serde_json::json;
 
 /// Every file below `folder`, but those that hold secrets on purpose.
@@ -37,14 +37,15 @@ async fn no_secret_is_in_any_answer_log_or_database_file() {
     let canary = "canary-credential-Zk3vX9qLm2";
     let body = json!({"appKey": "slack", "name": "canary", "credential": {"bearerToken": canary}});
     let made = manage.post("/api/manage/v1/connections", &body).await.expect(201);
-    let canary_connection = made.json["connection"]["id"].as_str().expect("an id").to_owned();
+    let canary_connection = made.json["id"].as_str().expect("an id").to_owned();
 
     let connection = cluster.sandbox_connection(&manage).await;
     let (id, first) = cluster.key(&manage, &connection, &["action.sandbox.echo"]).await;
     let path = format!("/api/manage/v1/keys/{id}");
     let mut tokens = vec![first];
     for change in ["regenerate", "rotate"] {
-        let body = if change == "rotate" { json!({"overlapSeconds": 60}) } else { json!({}) };
+        let body =
+            if change == "rotate" { json!({"overlapEndsAt": in_an_hour()}) } else { json!({}) };
         let made = manage.post(&format!("{path}/{change}"), &body).await.expect(200);
         tokens.push(made.json["token"].as_str().expect("a token").to_owned());
     }
@@ -61,13 +62,22 @@ async fn no_secret_is_in_any_answer_log_or_database_file() {
         let _ = cluster.gateway().get(&format!("/api/v1/me?token={token}")).await;
         let _ = cluster.console().with_token(token).get("/api/manage/v1/keys").await;
     }
-    for path in [&*path, "/api/manage/v1/keys", "/api/manage/v1/audit", "/api/manage/v1/connections", "/api/manage/v1/tokens"] {
+    for path in [
+        &*path,
+        "/api/manage/v1/keys",
+        "/api/manage/v1/audit",
+        "/api/manage/v1/connections",
+        "/api/manage/v1/tokens",
+    ] {
         let _ = manage.get(path).await.expect(200);
     }
-    let _ = manage.post(&format!("/api/manage/v1/connections/{canary_connection}/test"), &json!({})).await;
+    let _ = manage
+        .post(&format!("/api/manage/v1/connections/{canary_connection}/test"), &json!({}))
+        .await;
     let _ = manage.patch(&path, &json!({"name": "renamed"})).await.expect(200);
 
-    let mut secrets: Vec<String> = tokens.iter().map(|token| token[token.len() - 51..].to_owned()).collect();
+    let mut secrets: Vec<String> =
+        tokens.iter().map(|token| token[token.len() - 51..].to_owned()).collect();
     secrets.push(canary.to_owned());
     secrets.push(teams[0].token["ksm_".len()..].to_owned());
     secrets.push(cluster.demo("KEYSTILE_DEMO_SANDBOX_TOKEN"));
@@ -78,12 +88,17 @@ async fn no_secret_is_in_any_answer_log_or_database_file() {
     let status = cluster.stop().await;
     assert!(status.success(), "{status}");
     files(cluster.folder(), &mut sinks);
-    assert!(sinks.iter().any(|(name, _)| name.ends_with("issuance.db")), "the databases are searched");
+    assert!(
+        sinks.iter().any(|(name, _)| name.ends_with("issuance.db")),
+        "the databases are searched"
+    );
     assert!(sinks.iter().any(|(name, _)| name.ends_with("keystile.log")), "the log is searched");
     let mut searched = 0;
     for (name, bytes) in &sinks {
         for secret in &secrets {
-            for form in [secret.clone(), hex(secret.as_bytes()), hex(secret.as_bytes()).to_uppercase()] {
+            for form in
+                [secret.clone(), hex(secret.as_bytes()), hex(secret.as_bytes()).to_uppercase()]
+            {
                 assert!(!contains(bytes, form.as_bytes()), "a secret is in {name}");
                 searched += 1;
             }

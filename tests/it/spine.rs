@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use keystile_tests::Cluster;
+use keystile_tests::{Cluster, in_an_hour};
 use serde_json::json;
 
 const ECHO: &str = "/api/v1/components/action.sandbox.echo/run";
@@ -11,7 +11,8 @@ const ECHO: &str = "/api/v1/components/action.sandbox.echo/run";
 async fn the_three_printed_commands_work_when_pasted() {
     let cluster = Cluster::start().await;
     let log = cluster.log();
-    let commands: Vec<_> = log.lines().map(str::trim).filter(|line| line.contains("curl ")).collect();
+    let commands: Vec<_> =
+        log.lines().map(str::trim).filter(|line| line.contains("curl ")).collect();
     assert_eq!(commands.len(), 3, "{log}");
     let mut answers = Vec::new();
     for command in commands {
@@ -48,7 +49,8 @@ async fn a_key_does_what_it_is_granted_and_nothing_once_it_is_revoked() {
     let refused = refused.expect_problem(403, "component_not_allowed");
     assert_eq!(refused.json["held"], json!(["action.sandbox.echo"]));
 
-    let revoked = manage.post(&format!("/api/manage/v1/keys/{id}/revoke"), &json!({})).await.expect(200);
+    let revoked =
+        manage.post(&format!("/api/manage/v1/keys/{id}/revoke"), &json!({})).await.expect(200);
     assert_eq!(revoked.json["receipt"]["waitedOut"], 0, "{}", revoked.text);
     assert_eq!(revoked.json["receipt"]["acknowledged"], 3, "verification, vault, triggers");
     let _ = key.post(ECHO, &inputs).await.expect_problem(401, "revoked");
@@ -123,9 +125,9 @@ async fn a_rotation_lets_both_tokens_work_until_it_is_ended() {
     let connection = cluster.sandbox_connection(&manage).await;
     let (id, old) = cluster.key(&manage, &connection, &["action.sandbox.echo"]).await;
     let path = format!("/api/manage/v1/keys/{id}");
-    let overlap = json!({"overlapEndsAt": "2030-01-01T00:00:00Z"});
-    let _ = manage.post(&format!("{path}/rotate"), &overlap).await.expect_problem(422, "invalid_request");
-    let soon = json!({"overlapSeconds": 3600});
+    let far = json!({"overlapEndsAt": "2099-01-01T00:00:00Z"});
+    let _ = manage.post(&format!("{path}/rotate"), &far).await.expect(422);
+    let soon = json!({"overlapEndsAt": in_an_hour()});
     let made = manage.post(&format!("{path}/rotate"), &soon).await.expect(200);
     let new = made.json["token"].as_str().expect("a token").to_owned();
     let again = manage.post(&format!("{path}/rotate"), &soon).await;

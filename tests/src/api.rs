@@ -110,7 +110,10 @@ impl Api {
         let response = request.send().await.context("no answer")?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.context("no body")?;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{headers:?} {text}"));
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(format!("{headers:?} {text}"));
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Reply { status, headers, text, json })
     }

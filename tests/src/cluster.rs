@@ -27,7 +27,9 @@ pub struct Team {
 /// A running Keystile and the folder it lives in. Dropped, it is killed and the folder removed.
 pub struct Cluster {
     folder: tempfile::TempDir,
-    ports: [u16; 5],
+    ports: [u16; 4],
+    /// How often it was started: each start prints one screen.
+    starts: usize,
     child: Option<Child>,
     seen: Arc<Mutex<Vec<String>>>,
 }
@@ -35,15 +37,15 @@ pub struct Cluster {
 /// How long a start may take on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Ports that were free a moment ago: gateway, console, verification, telemetry, sandbox.
-fn free_ports() -> Result<[u16; 5]> {
+/// Ports that were free a moment ago: gateway, console, verification, telemetry.
+fn free_ports() -> Result<[u16; 4]> {
     let listeners: Vec<_> =
-        (0..5).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+        (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let ports: Vec<_> = listeners
         .iter()
         .map(|listener| listener.local_addr().map(|address| address.port()))
         .collect::<Result<_, _>>()?;
-    ports.try_into().map_err(|_| anyhow::anyhow!("five ports"))
+    ports.try_into().map_err(|_| anyhow::anyhow!("four ports"))
 }
 
 /// The binary under test, built beside the tests.
@@ -74,7 +76,7 @@ impl Cluster {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let ports = free_ports().expect("free ports");
-        let mut cluster = Self { folder, ports, child: None, seen: Arc::default() };
+        let mut cluster = Self { folder, ports, starts: 0, child: None, seen: Arc::default() };
         let teams = teams.iter().map(|name| cluster.bootstrap(name)).collect();
         cluster.launch().await;
         (cluster, teams)
@@ -95,7 +97,14 @@ impl Cluster {
     fn bootstrap(&self, name: &str) -> Team {
         let output = self
             .command()
-            .args(["bootstrap", "--json", "--email", &format!("{name}@example.com"), "--team", name])
+            .args([
+                "bootstrap",
+                "--json",
+                "--email",
+                &format!("{name}@example.com"),
+                "--team",
+                name,
+            ])
             .output()
             .expect("bootstrap runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -115,10 +124,11 @@ impl Cluster {
         let mut command = self.command();
         command.arg("dev").stderr(log.try_clone().expect("a log file")).stdout(log);
         self.child = Some(command.spawn().expect("it starts"));
+        self.starts += 1;
         let ready = async {
             loop {
-                let ready = self.gateway().get_ready().await && self.demo_file().exists();
-                if ready {
+                // The screen is printed once everything is ready and the demo is made.
+                if self.log().matches("Ctrl-C stops it").count() == self.starts {
                     return;
                 }
                 let child = self.child.as_mut().expect("running");
@@ -235,7 +245,7 @@ impl Cluster {
             "appKey": "sandbox", "name": "sandbox account", "credential": {"bearerToken": token},
         });
         let made = team.post("/api/manage/v1/connections", &body).await.expect(201);
-        made.json["connection"]["id"].as_str().expect("an id").to_owned()
+        made.json["id"].as_str().expect("an id").to_owned()
     }
 
     /// A key of `team` for the sandbox, allowed `components`: its id and its token.
@@ -252,13 +262,6 @@ impl Cluster {
         let made = team.post("/api/manage/v1/keys", &body).await.expect(201);
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         (text(&made.json["key"]["id"]), text(&made.json["token"]))
-    }
-}
-
-impl Api {
-    async fn get_ready(&self) -> bool {
-        let reply = self.try_send(reqwest::Method::GET, "/readyz", &[], None).await;
-        reply.is_ok_and(|reply| reply.status.is_success())
     }
 }
 

@@ -6,5 +6,21 @@ pub mod api;
 pub mod cluster;
 pub mod raw;
 
+use std::time::Duration;
+
+use keystile_domain::Clock as _;
+use keystile_runtime::SystemClock;
+use time::format_description::well_known::Rfc3339;
+
 pub use api::{Api, Reply};
 pub use cluster::Cluster;
+
+/// An instant one hour from now, as APIs write it.
+///
+/// # Panics
+/// If the clock stands outside the calendar.
+#[must_use]
+pub fn in_an_hour() -> String {
+    let at = SystemClock.now() + Duration::from_hours(1);
+    at.format(&Rfc3339).expect("an instant of this age")
+}
