@@ -45,8 +45,8 @@ async fn round(cluster: &mut Cluster, number: u32, change: Change, connection: &
     let (mut id, mut token) = (String::new(), String::new());
     if !matches!(change, Change::Create) {
         let made = manage.post("/api/manage/v1/keys", &body).await.expect(201);
-        id = made.json["key"]["id"].as_str().expect("an id").to_owned();
-        token = made.json["token"].as_str().expect("a token").to_owned();
+        made.json["key"]["id"].as_str().expect("an id").clone_into(&mut id);
+        made.json["token"].as_str().expect("a token").clone_into(&mut token);
     }
     let (path, sent) = match change {
         Change::Create => ("/api/manage/v1/keys".to_owned(), body),

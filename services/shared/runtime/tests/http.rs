@@ -209,6 +209,13 @@ async fn a_body_that_is_not_what_was_asked_for_is_refused() {
     }
     assert_problem(&post_with(addr, JSON, b"{\"text\":\"\xff\"}").await, 400, "invalid_json");
 
+    // An array with a value for each member is not the object that was asked for.
+    for body in ["[\"a\"]", "\"a\"", "null"] {
+        let answer = post_with(addr, JSON, body.as_bytes()).await;
+        assert_problem(&answer, 422, "invalid_request");
+        assert!(answer.contains("must be an object"), "{answer}");
+    }
+
     let answer = post_with(addr, JSON, br#"{"text":"a","admin":true}"#).await;
     assert_problem(&answer, 422, "invalid_request");
     assert!(

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, LengthLimitError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::Problem;
+use crate::{Problem, problem::Fault};
 
 /// The deepest nesting of arrays and objects that is read.
 pub const MAX_DEPTH: usize = 64;
@@ -61,11 +61,16 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     })
 }
 
-/// A document as a `T`.
+/// A document as a `T`, which is an object.
 ///
 /// # Errors
 /// 422 `invalid_request`, with the JSON pointer of what is wrong.
 pub fn deserialize<T: DeserializeOwned>(document: Value) -> Result<T, Problem> {
+    if !document.is_object() {
+        // serde would read an array as a struct, member by member.
+        let detail = "must be an object".to_owned();
+        return Err(Problem::faults(&[Fault { pointer: String::new(), detail }]));
+    }
     serde_path_to_error::deserialize(document)
         .map_err(|error| Problem::faults(&[fault::of(&error)]))
 }
