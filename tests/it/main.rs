@@ -1,6 +1,7 @@
 //! End-to-end tests: the product from outside, in whatever shape the harness starts it.
 
 mod bad_input;
+mod config_samples;
 mod grpc;
 mod layout;
 mod power_cut;

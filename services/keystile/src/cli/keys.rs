@@ -128,10 +128,10 @@ pub struct Create {
     /// A CIDR block or address it may be used from; anywhere unless given
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     ip: Vec<String>,
-    /// Requests a minute
+    /// Requests a minute; stored, not enforced yet
     #[arg(long, value_name = "N")]
     per_minute: Option<u32>,
-    /// Requests a calendar month
+    /// Requests a calendar month; stored, not enforced yet
     #[arg(long, value_name = "N")]
     per_month: Option<u64>,
 }

@@ -138,7 +138,7 @@ fn grant(
     }
 }
 
-/// How much a key may be used. Absent is unlimited.
+/// How much a key may be used. Absent is unlimited. Stored and shown; not enforced yet.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = Limits)]
