@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
+use keystile_domain::InvalidSetting;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -32,26 +33,16 @@ impl Default for Config {
     }
 }
 
-/// A field that cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("console.{field} {problem}")]
-pub struct InvalidConfig {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
 impl Config {
     /// Checks what the types do not.
     ///
     /// # Errors
-    /// [`InvalidConfig`] names the field.
-    pub fn validate(&self) -> Result<(), InvalidConfig> {
+    /// [`InvalidSetting`] names the field.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         // Below a minute, which is as long as a sealed actor is accepted.
         if !(1..=50).contains(&self.call_timeout_seconds) {
-            let problem = "must be between 1 and 50";
-            return Err(InvalidConfig { field: "call_timeout_seconds", problem });
+            let rule = "must be between 1 and 50";
+            return Err(InvalidSetting { section: "console", field: "call_timeout_seconds", rule });
         }
         Ok(())
     }

@@ -1,19 +1,19 @@
 //! What can go wrong in the console, and how it is told.
 
 use keystile_contract::{Failure, status::Fault};
-use keystile_domain::{ErrorKind, MemberRole, name::InvalidText, permission::Denied};
+use keystile_domain::{
+    ErrorKind, InvalidSetting, MemberRole, name::InvalidText, permission::Denied,
+};
 use keystile_runtime::Problem;
 
-use crate::{
-    config::InvalidConfig, email::InvalidEmail, password::HashError, store, token_use::Unusable,
-};
+use crate::{email::InvalidEmail, password::HashError, store, token_use::Unusable};
 
 /// A failure of the console.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot be used.
     #[error(transparent)]
-    Config(#[from] InvalidConfig),
+    Config(#[from] InvalidSetting),
     /// Migrations have not been applied; on Postgres the operator applies them.
     #[error("pending migrations of the console: {}; run keystile migrate", .0.join(", "))]
     MigrationsPending(Vec<String>),

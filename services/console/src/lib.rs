@@ -22,7 +22,7 @@ mod tokens;
 mod trail;
 
 pub use bootstrap::Bootstrap;
-pub use config::{Config, InvalidConfig};
+pub use config::Config;
 pub use email::{Email, InvalidEmail};
 pub use error::Error;
 pub use password::HashError;

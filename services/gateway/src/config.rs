@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
+use keystile_domain::InvalidSetting;
 use serde::Deserialize;
 
 /// How the gateway listens and what it bounds.
@@ -46,23 +47,14 @@ impl Default for Limits {
     }
 }
 
-/// A field that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("gateway.{field} {problem}")]
-pub struct InvalidConfig {
-    /// The field, from its section on.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
 impl Config {
     /// Checks what the types do not.
     ///
     /// # Errors
-    /// [`InvalidConfig`] names the first field that cannot be used.
-    pub fn validate(&self) -> Result<(), InvalidConfig> {
-        let fault = |field, problem| Err(InvalidConfig { field, problem });
+    /// [`InvalidSetting`] names the first field that cannot be used.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let fault =
+            |field, problem| Err(InvalidSetting { section: "gateway", field, rule: problem });
         if let Some(url) = &self.public_url {
             let uri = url.parse::<http::Uri>().ok().filter(|uri| {
                 matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none()

@@ -59,13 +59,13 @@ use keystile_contract::{
         verification::v1::verification_service_client::VerificationServiceClient,
     },
 };
-use keystile_domain::Clock;
+use keystile_domain::{Clock, InvalidSetting};
 use keystile_runtime::http::{client_ip, harden};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use crate::{
     code::Code,
-    config::{Config, InvalidConfig, Limits},
+    config::{Config, Limits},
 };
 use crate::{deadline::Deadline, enforce::Enforcer, shelf::Shelf};
 
@@ -96,7 +96,7 @@ pub struct Deps {
 pub enum Error {
     /// The configuration cannot be used.
     #[error(transparent)]
-    Config(#[from] InvalidConfig),
+    Config(#[from] InvalidSetting),
     /// The OpenAPI document cannot be written.
     #[error("the OpenAPI document cannot be written")]
     Document(#[source] serde_json::Error),

@@ -7,8 +7,9 @@ use axum::{
     extract::State,
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
+use keystile_runtime::problem::document::{FaultDocument, ProblemDocument};
 use utoipa::{
-    IntoResponses, OpenApi, ToSchema,
+    IntoResponses, OpenApi,
     openapi::{
         Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Server, Type,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -19,39 +20,6 @@ use crate::{
     Service, auth,
     code::{self, Code},
 };
-
-/// An error, as RFC 9457 has it. Members beyond these depend on the code.
-#[derive(ToSchema)]
-#[schema(as = Problem)]
-#[expect(dead_code, reason = "describes runtime::Problem, which knows nothing of OpenAPI")]
-struct ProblemDocument {
-    /// `about:blank`: the status says what kind of problem this is.
-    r#type: String,
-    /// The name of the status.
-    title: String,
-    /// The status.
-    status: u16,
-    /// The stable code, for programs.
-    code: String,
-    /// One sentence for a person.
-    detail: String,
-    /// Finds the request in the log.
-    #[schema(rename = "requestId")]
-    request_id: String,
-    /// The bad members of a request.
-    errors: Option<Vec<FaultDocument>>,
-}
-
-/// One bad member.
-#[derive(ToSchema)]
-#[schema(as = Fault)]
-#[expect(dead_code, reason = "describes runtime::problem::Fault")]
-struct FaultDocument {
-    /// Where, as a JSON pointer (RFC 6901) into the body.
-    pointer: String,
-    /// What is wrong and what would be right. Never repeats the value.
-    detail: String,
-}
 
 #[derive(OpenApi)]
 #[openapi(

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use keystile_domain::InvalidSetting;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -52,22 +53,12 @@ impl Default for Config {
     }
 }
 
-/// A field that cannot be, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("issuance.{field}: {rule}")]
-pub struct InvalidConfig {
-    /// The field.
-    pub field: &'static str,
-    /// What it must be.
-    pub rule: &'static str,
-}
-
 impl Config {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`InvalidConfig`] names the first field that cannot be.
-    pub fn validate(&self) -> Result<(), InvalidConfig> {
+    /// [`InvalidSetting`] names the first field that cannot be.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         let rules = [
             (
                 (200..=60_000).contains(&self.lease_ttl_ms),
@@ -85,7 +76,7 @@ impl Config {
             (self.vault_timeout_ms >= 100, "vault_timeout_ms", "must be at least 100"),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, field, rule)) => Err(InvalidConfig { field, rule }),
+            Some((_, field, rule)) => Err(InvalidSetting { section: "issuance", field, rule }),
             None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use keystile_domain::InvalidSetting;
 use keystile_egress::Allow;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -41,16 +42,6 @@ impl Default for Config {
     }
 }
 
-/// A field has a value that cannot work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("vault.{field} {problem}")]
-pub struct Invalid {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
 /// The most that can be carried to the gateway, which reads messages of 32 MiB.
 pub(crate) const MOST_ANSWER_BYTES: usize = 31 << 20;
 
@@ -58,10 +49,14 @@ impl Config {
     /// Checks what the types do not.
     ///
     /// # Errors
-    /// [`Invalid`] names the field.
-    pub fn validate(&self) -> Result<(), Invalid> {
+    /// [`InvalidSetting`] names the field.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         let check = |good: bool, field, problem| {
-            if good { Ok(()) } else { Err(Invalid { field, problem }) }
+            if good {
+                Ok(())
+            } else {
+                Err(InvalidSetting { section: "vault", field, rule: problem })
+            }
         };
         check(self.action_timeout_seconds > 0, "action_timeout_seconds", "must be at least 1")?;
         check(

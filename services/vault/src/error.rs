@@ -2,16 +2,16 @@
 
 use keystile_catalog::Fault;
 use keystile_contract::{Failure, status};
-use keystile_domain::{ErrorKind, Position, permission::Denied};
+use keystile_domain::{ErrorKind, InvalidSetting, Position, permission::Denied};
 
-use crate::{config, connection::Health};
+use crate::connection::Health;
 
 /// A failed request, or a service that cannot be built. Its text never holds a credential.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot work.
     #[error(transparent)]
-    Config(#[from] config::Invalid),
+    Config(#[from] InvalidSetting),
     /// The schema is older than this version needs.
     #[error("run `keystile migrate`: vault has pending migrations: {}", .0.join(", "))]
     MigrationsPending(Vec<String>),

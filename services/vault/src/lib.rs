@@ -28,6 +28,6 @@ mod store;
 mod test;
 mod vault;
 
-pub use config::{Config, Invalid};
+pub use config::Config;
 pub use error::Error;
 pub use service::{Deps, Service, build, migrate};

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use keystile_domain::InvalidSetting;
 use serde::Deserialize;
 
 /// How verification runs. Durations are milliseconds.
@@ -38,22 +39,12 @@ impl Default for Config {
     }
 }
 
-/// A field that cannot be, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("verification.{field}: {rule}")]
-pub struct InvalidConfig {
-    /// The field.
-    pub field: &'static str,
-    /// What it must be.
-    pub rule: &'static str,
-}
-
 impl Config {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`InvalidConfig`] names the first field that cannot be.
-    pub fn validate(&self) -> Result<(), InvalidConfig> {
+    /// [`InvalidSetting`] names the first field that cannot be.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         let positive = [
             ("l1_bytes", self.l1_bytes > 0),
             ("negative_entries", self.negative_entries > 0),
@@ -63,7 +54,9 @@ impl Config {
             ("stream_concurrency", self.stream_concurrency > 0),
         ];
         match positive.into_iter().find(|(_, holds)| !holds) {
-            Some((field, _)) => Err(InvalidConfig { field, rule: "must be at least 1" }),
+            Some((field, _)) => {
+                Err(InvalidSetting { section: "verification", field, rule: "must be at least 1" })
+            }
             None => Ok(()),
         }
     }
@@ -78,6 +71,6 @@ mod tests {
         assert_eq!(Config::default().validate(), Ok(()));
         let config = Config { max_lookups: 0, ..Config::default() };
         let message = config.validate().map_err(|error| error.to_string());
-        assert_eq!(message, Err("verification.max_lookups: must be at least 1".to_owned()));
+        assert_eq!(message, Err("verification.max_lookups must be at least 1".to_owned()));
     }
 }

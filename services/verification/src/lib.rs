@@ -27,12 +27,12 @@ use keystile_contract::{
     SealKeys, Transport,
     proto::verification::v1::verification_service_server::VerificationServiceServer,
 };
-use keystile_domain::{Clock, Entropy, Role, token::TokenKeyRing};
+use keystile_domain::{Clock, Entropy, InvalidSetting, Role, token::TokenKeyRing};
 use keystile_follower::{Driver, Follower, Settings};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-pub use config::{Config, InvalidConfig};
+pub use config::Config;
 pub use error::Error;
 pub use stats::{Counts, Stats};
 pub use verify::{Allowed, Answer, Question, Refused, Verifier};
@@ -66,9 +66,9 @@ pub struct Service {
 /// Builds the service. It answers nothing from memory until [`Service::run`] has a lease.
 ///
 /// # Errors
-/// [`InvalidConfig`] names a field that cannot be.
+/// [`InvalidSetting`] names a field that cannot be.
 #[expect(clippy::needless_pass_by_value, reason = "every service is built from an owned config")]
-pub fn build(config: Config, deps: Deps) -> Result<Service, InvalidConfig> {
+pub fn build(config: Config, deps: Deps) -> Result<Service, InvalidSetting> {
     config.validate()?;
     let stats = Arc::new(Stats::default());
     let caches = Arc::new(Caches::new(config.l1_bytes, config.negative_entries));

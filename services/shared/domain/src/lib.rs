@@ -21,6 +21,7 @@ pub mod name;
 pub mod permission;
 pub mod plan;
 pub mod role;
+pub mod setting;
 pub mod token;
 pub mod verdict;
 
@@ -37,4 +38,5 @@ pub use id::{
 pub use log::{Position, Scope};
 pub use permission::{Actor, MemberRole, Permission};
 pub use role::Role;
+pub use setting::InvalidSetting;
 pub use verdict::{Refusal, Verdict};

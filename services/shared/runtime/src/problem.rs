@@ -1,5 +1,7 @@
 //! Errors over HTTP: RFC 9457 problem documents, and the one table [`ErrorKind`] → HTTP status.
 
+pub mod document;
+
 use std::{borrow::Cow, time::Duration};
 
 use axum::{
