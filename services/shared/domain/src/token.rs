@@ -387,6 +387,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_one_environment_is_none_of_another() {
+        let (_, text) = minted(Environment::Stg);
+        let moved = text.replacen("ks_stg_", "ks_dev_", 1);
+        let body = &moved[..moved.len() - CRC_LEN];
+        let repaired = [body.as_bytes(), &crc(body.as_bytes())].concat();
+        let repaired = String::from_utf8(repaired).expect("ASCII");
+        assert!(is_well_formed(&repaired));
+        assert_eq!(ring().authenticate(&repaired), None);
+    }
+
+    #[test]
     fn a_token_of_an_unknown_key_version_is_refused() {
         let (_, text) = minted(Environment::Prod);
         let older = TokenKeyRing::new([(1, [7; 32])]).expect("valid");

@@ -4,6 +4,7 @@
 mod actions;
 mod connections;
 mod cuts;
+mod fence;
 mod issuance;
 mod sealed;
 mod teams;

@@ -170,6 +170,10 @@ impl World {
 
     /// Builds vault with these key-encryption keys.
     pub(crate) async fn build(&self, keks: &[u32]) -> Result<Service, Error> {
+        self.build_on(Arc::new(self.clock.clone()), keks).await
+    }
+
+    async fn build_on(&self, clock: Arc<dyn Clock>, keks: &[u32]) -> Result<Service, Error> {
         let entropy: Arc<dyn Entropy> = self.entropy.clone();
         let policy = Policy {
             allow: Allow { sockets: vec![self.upstream.address()], nets: Vec::new() },
@@ -178,7 +182,7 @@ impl World {
         let resolver = Arc::new(SystemResolver::new());
         let config = Config { largest_answer_bytes: 4096, ..Config::default() };
         let deps = Deps {
-            clock: Arc::new(self.clock.clone()),
+            clock,
             entropy: Arc::clone(&entropy),
             seal_keys: SealKeys::derive(Role::Vault, &SEALING_KEYS),
             keks: KekRing::new(keks.iter().copied().map(kek), entropy).expect("a ring"),
@@ -192,7 +196,11 @@ impl World {
 
     /// Vault, answering, with nothing in the background: it never gets a lease.
     pub(crate) async fn idle(&self) -> Vault {
-        let service = self.build(&[1]).await.expect("builds");
+        self.idle_on(Arc::new(self.clock.clone())).await
+    }
+
+    async fn idle_on(&self, clock: Arc<dyn Clock>) -> Vault {
+        let service = self.build_on(clock, &[1]).await.expect("builds");
         let transport = transport::local(service.grpc().prepare(), Identity::Role(Role::Console));
         let (clock, issuance) = (self.clock.clone(), self.issuance.clone());
         Vault { service, transport, clock, issuance, background: None }
@@ -200,7 +208,12 @@ impl World {
 
     /// Vault at work, with a lease.
     pub(crate) async fn start(&self) -> Vault {
-        let mut vault = self.idle().await;
+        self.start_on(Arc::new(self.clock.clone())).await
+    }
+
+    /// The same, on a clock of the test's own.
+    pub(crate) async fn start_on(&self, clock: Arc<dyn Clock>) -> Vault {
+        let mut vault = self.idle_on(clock).await;
         let stop = CancellationToken::new();
         let (service, token) = (vault.service.clone(), stop.clone());
         vault.background = Some((stop, tokio::spawn(async move { service.run(token).await })));

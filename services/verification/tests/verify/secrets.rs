@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use keystile_domain::{Clock, KeyId, facts::SecretFacts, log::ChangeKind, token::Kid};
-use keystile_verification::{Answer, Counts, Error};
+use keystile_domain::{
+    Clock, KeyId,
+    facts::{Request, SecretFacts},
+    log::ChangeKind,
+    token::Kid,
+};
+use keystile_verification::{Answer, Counts, Error, Question};
 
 use crate::{Rig, word};
 
@@ -136,4 +141,12 @@ async fn facts_of_another_key_are_a_defect_and_no_verdict() {
     }
     assert!(matches!(rig.verify(&token).await, Err(Error::Defect(_))));
     assert_eq!(rig.verify(&token).await.as_ref().map(word), Ok("allowed"));
+}
+
+#[test]
+fn a_question_does_not_show_its_token() {
+    let token = "ks_prod_0123456789abcdef_canary";
+    let question = Question { token, request: Request::default(), at_least: None };
+    let shown = format!("{question:?}");
+    assert!(shown.starts_with("Question") && !shown.contains("canary"), "{shown}");
 }
