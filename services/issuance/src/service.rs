@@ -144,8 +144,7 @@ impl Service {
 
     /// The wall clock, as finely as it is stored.
     pub(crate) fn now(&self) -> OffsetDateTime {
-        let now = self.clock.now();
-        now.replace_nanosecond(now.microsecond() * 1_000).unwrap_or(now)
+        as_stored(self.clock.now())
     }
 
     /// Wakes the streams: the log reaches `seq`.
@@ -167,4 +166,9 @@ impl Service {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         mem::take(&mut *answered).into_iter().collect()
     }
+}
+
+/// An instant as finely as the store keeps it, so that what is read back equals what was written.
+pub(crate) fn as_stored(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_nanosecond(at.microsecond() * 1_000).unwrap_or(at)
 }

@@ -58,7 +58,7 @@ impl Service {
     pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<Issued, Error> {
         let team = caller.actor.require(Permission::for_keys_in(new.environment))?;
         let now = self.now();
-        rules::expiry("expires_at", new.expires_at, now)?;
+        let expires_at = rules::expiry("expires_at", new.expires_at, now)?;
         let ip_allow_list = rules::networks("ip_allow_list", new.ip_allow_list)?;
         one_an_app(&new.grants)?;
         let mut grants =
@@ -75,7 +75,7 @@ impl Service {
             environment: new.environment,
             status: KeyStatus::Active,
             deleted_at: None,
-            expires_at: new.expires_at,
+            expires_at,
             ip_allow_list,
             limits: new.limits,
             grants,

@@ -4,20 +4,21 @@ use ipnet::IpNet;
 use keystile_contract::Failure;
 use time::OffsetDateTime;
 
-use crate::Error;
+use crate::{Error, service::as_stored};
 
 /// Networks that an IP list names, at most.
 const MAX_NETWORKS: usize = 100;
 
-/// Checks that a key does not expire before it exists.
+/// Checks that a key does not expire before it exists. Returns the end as finely as it is stored:
+/// a repeat of a change then finds nothing to change, and waits for the cut that it may be.
 pub(super) fn expiry(
     field: &str,
     at: Option<OffsetDateTime>,
     now: OffsetDateTime,
-) -> Result<(), Error> {
-    match at {
+) -> Result<Option<OffsetDateTime>, Error> {
+    match at.map(as_stored) {
         Some(at) if at <= now => Err(Failure::invalid(field, "must be in the future").into()),
-        _ => Ok(()),
+        at => Ok(at),
     }
 }
 

@@ -57,8 +57,7 @@ impl Edit for KeyUpdate {
             key.description = description.clone();
         }
         if let Some(at) = self.expires_at {
-            rules::expiry("expiry.at", at, given.now)?;
-            key.expires_at = at;
+            key.expires_at = rules::expiry("expiry.at", at, given.now)?;
         }
         if let Some(list) = &self.ip_allow_list {
             key.ip_allow_list.clone_from(list);

@@ -131,11 +131,8 @@ async fn with_parts(
         .order_by_asc(secret::Column::Id)
         .all(database)
         .await?;
-    let grants = grant::Entity::find()
-        .filter(grant::Column::KeyId.is_in(ids))
-        .order_by_asc(grant::Column::AppKey)
-        .all(database)
-        .await?;
+    let grants =
+        grant::Entity::find().filter(grant::Column::KeyId.is_in(ids)).all(database).await?;
     keys.into_iter()
         .map(|key| {
             let secrets = secrets.iter().filter(|secret| secret.key_id == key.id);

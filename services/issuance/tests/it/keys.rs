@@ -294,3 +294,22 @@ async fn a_retried_revoke_is_recognised_by_its_operation_id() {
     assert_eq!(first.key, again.key);
     assert_eq!(receipt(first.outcome).seq, receipt(again.outcome).seq);
 }
+
+#[tokio::test]
+async fn an_expiry_finer_than_what_is_stored_is_no_change_when_it_is_repeated() {
+    let world = World::sqlite().await;
+    let owner = world.team().await;
+    let (key, _) = world.key(&owner).await;
+    let mut end = timestamp(world.clock.now() + time::Duration::HOUR);
+    end.nanos = 123_456_789;
+    let update = || UpdateKeyRequest {
+        key_id: key.id.clone(),
+        expiry: Some(Expiry { at: Some(end) }),
+        ..Default::default()
+    };
+    let cut = world.keys().update_key(world.by(&owner, update())).await.expect("cut").into_inner();
+    let told = cut.key.expect("a key").expires_at.expect("an end");
+    assert_eq!(told.nanos, 123_456_000, "what is stored");
+    let again = world.keys().update_key(world.by(&owner, update())).await.expect("waited for");
+    assert_eq!(receipt(again.into_inner().outcome).seq, receipt(cut.outcome).seq, "the same cut");
+}

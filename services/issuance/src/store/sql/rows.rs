@@ -231,6 +231,9 @@ pub(super) fn key<'r>(
     secrets: impl Iterator<Item = &'r secret::Model>,
     grants: impl Iterator<Item = &'r grant::Model>,
 ) -> Result<KeyRecord, Error> {
+    let mut grants = grants.map(grant).collect::<Result<Vec<_>, _>>()?;
+    // Here and not in the query: Postgres sorts text by its locale.
+    grants.sort_by(|a, b| a.app().cmp(b.app()));
     Ok(KeyRecord {
         id: KeyId::from_uuid(row.id),
         team: TeamId::from_uuid(row.team_id),
@@ -243,7 +246,7 @@ pub(super) fn key<'r>(
         expires_at: instant(row.expires_at)?,
         ip_allow_list: from_json::<Vec<IpNet>>(&row.ip_allow_list, "ip_allow_list")?,
         limits: from_json(&row.limits, "limits")?,
-        grants: grants.map(grant).collect::<Result<_, _>>()?,
+        grants,
         secrets: secrets.map(secret).collect::<Result<_, _>>()?,
         created_at: from_micros(row.created_at)?,
         updated_at: from_micros(row.updated_at)?,
