@@ -1,5 +1,7 @@
 //! Cutting every secret that one token key minted, in all teams.
 
+use std::sync::atomic::AtomicU64;
+
 use keystile_domain::OperationId;
 
 use crate::{
@@ -41,7 +43,7 @@ impl Service {
                     by: By::Operator,
                     team: *team,
                     id: *id,
-                    edit: RetireSecrets { version },
+                    edit: RetireSecrets { version, cut: AtomicU64::new(0) },
                 };
                 let ask = Ask {
                     team: *team,
@@ -51,7 +53,7 @@ impl Service {
                 };
                 match self.commit(&ask, &change).await {
                     Ok(committed) => {
-                        secrets += 1;
+                        secrets += change.edit.cut.into_inner();
                         last = Some(committed.id);
                     }
                     // Revoked or deleted since the batch was read: nothing of it works.
