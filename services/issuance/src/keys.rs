@@ -125,7 +125,11 @@ impl<E: Edit> Change for EditKey<'_, E> {
         }
         let team = tx.team(self.team).await?.ok_or(Error::NotFound("team"))?;
         let mut after = before.clone();
-        self.edit.edit(&mut after, &Given { now: at, team: &team })?;
+        match self.edit.edit(&mut after, &Given { now: at, team: &team }) {
+            // There is nothing left to end if this very cut was the last: then it is waited for.
+            Err(Error::NoOverlap) if self.was_last(tx).await? => after.clone_from(&before),
+            result => result?,
+        }
         if after == before {
             return Ok(Applied::Unchanged(After::Key(Box::new(after))));
         }
@@ -148,6 +152,14 @@ impl<E: Edit> Change for EditKey<'_, E> {
         }
         let key = tx.key(self.team, self.id).await?.ok_or(Error::NotFound("key"))?;
         Ok(After::Key(Box::new(key)))
+    }
+}
+
+impl<E: Edit> EditKey<'_, E> {
+    /// Was a change of this kind the key's last cut?
+    async fn was_last(&self, tx: &mut dyn Tx) -> Result<bool, Error> {
+        let last = tx.last_cut(self.team, Scope::Key(self.id)).await?;
+        Ok(last.is_some_and(|last| last.kind == E::KIND))
     }
 }
 

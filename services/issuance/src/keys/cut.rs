@@ -2,9 +2,13 @@
 
 use ipnet::IpNet;
 use keystile_domain::facts::KeyStatus;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::store::{KeyRecord, SecretRecord};
+
+/// Longer than any W and than what clocks differ by: after so long, every verifier that still
+/// answers has applied a change, whether or not anybody waited for it.
+const SURELY_APPLIED: Duration = Duration::minutes(5);
 
 /// Does `after` refuse anything that `before` allowed?
 pub(super) fn takes_access_away(
@@ -35,14 +39,17 @@ fn ips_narrowed(before: &[IpNet], after: &[IpNet]) -> bool {
 }
 
 /// Does a secret that works now stop before it was going to? A rotation gives the old secret its
-/// first end, in the future: that is no cut, since every verifier reads it long before it comes.
+/// first end, in the future: that is no cut if every verifier surely knows it by the time it comes.
 fn secret_cut(old: &SecretRecord, after: &[SecretRecord], now: OffsetDateTime) -> bool {
     if old.not_after.is_some_and(|end| end <= now) {
         return false;
     }
-    after.iter().find(|new| new.id == old.id).is_none_or(
-        |new| matches!((old.not_after, new.not_after), (Some(old), Some(new)) if new < old),
-    )
+    let Some(new) = after.iter().find(|new| new.id == old.id) else { return true };
+    match (old.not_after, new.not_after) {
+        (Some(old), Some(new)) => new < old,
+        (None, Some(end)) => end < now + SURELY_APPLIED,
+        (_, None) => false,
+    }
 }
 
 #[cfg(test)]

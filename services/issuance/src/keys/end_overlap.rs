@@ -6,10 +6,11 @@ use super::{Caller, Changed, Edit, Given};
 use crate::{Error, Service, store::KeyRecord};
 
 impl Service {
-    /// Refuses the old secret of a rotation from now on: a cut.
+    /// Refuses the old secret of a rotation from now on: a cut. Repeating it while it is the key's
+    /// last cut waits for that cut.
     ///
     /// # Errors
-    /// [`Error::NoOverlap`] if only one secret works; [`Error::NotFound`], [`Error::KeyRevoked`].
+    /// [`Error::NoOverlap`] if only one secret works otherwise; [`Error::NotFound`], [`Error::KeyRevoked`].
     #[tracing::instrument(name = "issuance.end_overlap", skip_all, fields(key.id = %id))]
     pub async fn end_overlap(&self, caller: &Caller, id: KeyId) -> Result<Changed, Error> {
         self.edit_key(caller, id, EndOverlap).await

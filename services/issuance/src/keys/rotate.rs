@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 use super::{Caller, Edit, Given, Issued};
 use crate::{
     Error, Service,
+    service::as_stored,
     store::{KeyRecord, SecretRecord},
 };
 
@@ -15,7 +16,8 @@ const MAX_OVERLAP: Duration = Duration::days(90);
 
 impl Service {
     /// Rotates a key: the old secret works until `overlap_ends_at`, in the future and at most 90
-    /// days away. A secret whose overlap is over already is dropped.
+    /// days away; an end so near that a lease may outlast it makes this a cut. A secret whose
+    /// overlap is over already is dropped.
     ///
     /// # Errors
     /// [`Error::RotationInProgress`] during an overlap; [`Error::NotFound`],
@@ -47,7 +49,8 @@ impl Edit for Rotate {
         if !given.team.plan.api_access {
             return Err(Error::PlanRequired);
         }
-        if self.overlap_ends_at <= given.now || self.overlap_ends_at > given.now + MAX_OVERLAP {
+        let end = as_stored(self.overlap_ends_at);
+        if end <= given.now || end > given.now + MAX_OVERLAP {
             let rule = "must be in the future and at most 90 days away";
             return Err(Failure::invalid("overlap_ends_at", rule).into());
         }
@@ -56,7 +59,7 @@ impl Edit for Rotate {
             return Err(Error::RotationInProgress);
         }
         for secret in &mut key.secrets {
-            secret.not_after = Some(self.overlap_ends_at);
+            secret.not_after = Some(end);
         }
         key.secrets.push(self.secret.clone());
         Ok(())

@@ -123,10 +123,30 @@ async fn ending_an_overlap_is_a_cut_and_needs_one() {
     let rotated = world.keys().rotate_key(request).await.expect("rotated").into_inner();
     let ended = world.keys().end_overlap(world.by(&owner, end())).await.expect("ended");
     let ended = ended.into_inner();
-    receipt(ended.outcome);
+    receipt(ended.outcome.clone());
     let left = ended.key.expect("a key").secrets;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].id, rotated.key.expect("a key").secrets[1].id);
+
+    let first = receipt(ended.outcome);
+    let again = world.keys().end_overlap(world.by(&owner, end())).await.expect("waited for");
+    assert_eq!(receipt(again.into_inner().outcome).seq, first.seq, "the same cut");
+    let request = world.by(&owner, regenerate(&key));
+    world.keys().regenerate_key(request).await.expect("regenerated");
+    let refused = World::refused(world.keys().end_overlap(world.by(&owner, end())).await);
+    assert_eq!(refused.reason, "no_overlap", "another cut has come since");
+}
+
+#[tokio::test]
+async fn an_overlap_that_a_lease_can_outlast_makes_the_rotation_a_cut() {
+    let world = World::memory().await;
+    let owner = world.team().await;
+    for (overlap, cut) in [(Duration::from_secs(1), true), (Duration::from_hours(1), false)] {
+        let (key, _) = world.key(&owner).await;
+        let request = world.by(&owner, rotate(&world, &key, overlap));
+        let answer = world.keys().rotate_key(request).await.expect("rotated").into_inner();
+        assert_eq!(answer.outcome.expect("an outcome").receipt.is_some(), cut, "{overlap:?}");
+    }
 }
 
 #[tokio::test]
@@ -163,6 +183,10 @@ async fn retiring_a_token_key_cuts_what_it_minted_in_every_team_and_nothing_else
     let request = now.by(&ada, rotate(&now, &first, Duration::from_hours(1)));
     now.keys().rotate_key(request).await.expect("rotated");
     let (third, _) = now.key(&bob).await;
+    // Bob has one with two secrets under the older token key.
+    let (fourth, _) = before.key(&bob).await;
+    let request = before.by(&bob, rotate(&before, &fourth, Duration::from_hours(1)));
+    before.keys().rotate_key(request).await.expect("rotated");
 
     let retire = |version| RetireTokenKeyRequest { version };
     let owner = now.member(ada.0.team.expect("a team"), MemberRole::Owner);
@@ -177,7 +201,7 @@ async fn retiring_a_token_key_cuts_what_it_minted_in_every_team_and_nothing_else
 
     let retired = now.teams().retire_token_key(now.by(&operator, retire(1))).await;
     let retired = retired.expect("retired").into_inner();
-    assert_eq!(retired.secrets, 2);
+    assert_eq!(retired.secrets, 1 + 1 + 2);
     receipt(retired.outcome);
     assert_eq!(secrets(&now, &ada, &first).await.len(), 1);
     assert_eq!(secrets(&now, &bob, &second).await.len(), 0);
@@ -189,7 +213,7 @@ async fn retiring_a_token_key_cuts_what_it_minted_in_every_team_and_nothing_else
     let cuts = old.store.log_after(0, 100).await.expect("read").1;
     let cuts: Vec<_> =
         cuts.iter().filter(|row| row.kind.as_str() == "key.token_key_retired").collect();
-    assert_eq!(cuts.len(), 2, "one row a key");
+    assert_eq!(cuts.len(), 3, "one row a key");
     assert!(cuts.iter().all(|row| row.cut));
 
     let again = now.teams().retire_token_key(now.by(&operator, retire(1))).await;
