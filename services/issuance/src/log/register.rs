@@ -10,6 +10,10 @@ use crate::{
     store::{CACHE_LIFETIME, FollowerRecord},
 };
 
+/// The most rows that one registration is answered with, under the epoch's lock and in one message.
+/// Whoever is further behind begins at a floor that is raised to this, as after an hour.
+const MOST_ROWS: u64 = 100_000;
+
 /// Who registers.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
@@ -30,7 +34,7 @@ pub struct Registered {
     pub head_nonce: Nonce,
     /// F: cached facts from before it count as missing.
     pub floor: u64,
-    /// The rows after the floor, or after the point to resume from.
+    /// The rows after the floor, or after the point to resume from; at most [`MOST_ROWS`].
     pub rows: Vec<LogRow>,
     /// False if the log does not reach back to that point.
     pub resumed: bool,
@@ -55,13 +59,59 @@ impl Service {
             retiring: false,
         })
         .await?;
-        let floor = tx.floor(now - CACHE_LIFETIME).await?;
         let head = epoch.position();
-        // No row is ever removed, so the log reaches back to any point of this history.
-        let resumed = new.resume_from.is_none_or(|point| head.reaches(&point));
-        let after = new.resume_from.filter(|_| resumed).map_or(floor, |point| point.seq);
+        let Beginning { floor, after, resumed } =
+            beginning(&head, tx.floor(now - CACHE_LIFETIME).await?, new.resume_from);
         let rows = tx.log_after(after).await?;
         tx.commit().await?;
         Ok(Registered { head, head_nonce: epoch.nonce, floor, rows, resumed })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Beginning {
+    floor: u64,
+    /// The rows after this one are returned.
+    after: u64,
+    resumed: bool,
+}
+
+/// Where a follower begins, given the floor by age.
+fn beginning(head: &Position, floor: u64, resume_from: Option<Position>) -> Beginning {
+    let furthest = head.seq.saturating_sub(MOST_ROWS);
+    let floor = floor.max(furthest);
+    // No row is ever removed, so the log reaches back to any other point of this history.
+    let point = resume_from.filter(|point| head.reaches(point) && point.seq >= furthest);
+    Beginning {
+        floor,
+        after: point.map_or(floor, |point| point.seq),
+        resumed: resume_from.is_none() || point.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keystile_domain::log::History;
+
+    use super::*;
+
+    fn at(seq: u64) -> Position {
+        Position { history: History { database: [1; 16], timeline: 0 }, seq }
+    }
+
+    #[test]
+    fn nobody_is_told_more_rows_than_the_most() {
+        let head = at(MOST_ROWS + 10);
+        for (floor, from, after, resumed) in [
+            (0, None, 10, true),
+            (20, None, 20, true),
+            (20, Some(10), 10, true),
+            (20, Some(9), 20, false),
+            (0, Some(9), 10, false),
+        ] {
+            let begun = beginning(&head, floor, from.map(at));
+            let expected = Beginning { floor: floor.max(10), after, resumed };
+            assert_eq!(begun, expected, "{floor} {from:?}");
+        }
     }
 }
