@@ -57,7 +57,10 @@ impl Outbox {
     async fn drain_until(&self, row: &OutboxRow) -> Option<Receipt> {
         loop {
             let due = self.store.outbox_due(Some(row.scope), 1).await.ok()?;
-            let next = due.first()?;
+            let Some(next) = due.first() else {
+                // The background task was quicker.
+                return self.store.outbox_row(row.operation).await.ok()??.settled;
+            };
             let receipt = self.send(next).await?;
             if next.operation == row.operation {
                 return Some(receipt);
@@ -163,4 +166,30 @@ fn read(receipt: &common::Receipt) -> Option<Receipt> {
         waited_out: receipt.waited_out,
         elapsed: from_duration(receipt.elapsed.as_ref())?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use keystile_contract::transport;
+    use keystile_testkit::MockClock;
+
+    use super::*;
+    use crate::store::{
+        conformance::{RECEIPT, add, connection, delete},
+        memory::MemoryStore,
+    };
+
+    #[tokio::test]
+    async fn a_cut_that_the_background_sent_first_is_not_pending() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        add(&*store, &connection(1, 10, "sandbox"), 1).await;
+        let row = delete(&*store, 1, 10, 20).await.expect("deleted");
+        let (issuance, _nobody) = transport::deferred();
+        let clock = Arc::new(MockClock::default());
+        let outbox = Outbox::new(Arc::clone(&store), issuance, clock.clone());
+        let wait = Duration::from_secs(1);
+        assert_eq!(outbox.deliver(&row, wait).await, None, "issuance is not there");
+        store.settle(row.operation, &RECEIPT, clock.now()).await.expect("settled");
+        assert_eq!(outbox.deliver(&row, wait).await, Some(RECEIPT));
+    }
 }

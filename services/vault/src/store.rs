@@ -4,7 +4,7 @@
 //! finder takes the team, and what belongs to another team is not there.
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod entity;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -155,6 +155,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Unsettled rows whose predecessors in the same scope are all settled, in order; of one scope
     /// or of all.
     async fn outbox_due(&self, scope: Option<Scope>, limit: u64) -> Result<Vec<OutboxRow>, Error>;
+
+    /// One row, settled or not.
+    async fn outbox_row(&self, operation: OperationId) -> Result<Option<OutboxRow>, Error>;
 
     /// Stores what issuance answered, once: a row that is settled stays as it is.
     async fn settle(

@@ -37,7 +37,7 @@ fn operation(number: u128) -> OperationId {
     OperationId::from_uuid(uuid(number))
 }
 
-fn connection(owner: u128, number: u128, app: &str) -> Connection {
+pub(crate) fn connection(owner: u128, number: u128, app: &str) -> Connection {
     Connection {
         id: id(number),
         team: team(owner),
@@ -69,12 +69,12 @@ fn entry(number: u128, action: &'static str, connection: &Connection) -> Entry {
     Entry { id: AuditId::from_uuid(uuid(number)), ..entry }
 }
 
-async fn add(store: &dyn Store, connection: &Connection, number: u128) {
+pub(crate) async fn add(store: &dyn Store, connection: &Connection, number: u128) {
     let entry = entry(number, audit::CREATED, connection);
     store.insert_connection(connection, &sealed(), &entry).await.expect("stored");
 }
 
-async fn delete(
+pub(crate) async fn delete(
     store: &dyn Store,
     owner: u128,
     number: u128,
@@ -95,7 +95,7 @@ async fn trail(store: &dyn Store, owner: u128) -> Vec<(Entry, u64)> {
     store.list_audit(team(owner), &page).await.expect("works")
 }
 
-const RECEIPT: Receipt =
+pub(crate) const RECEIPT: Receipt =
     Receipt { seq: 9, acknowledged: 2, waited_out: 1, elapsed: Duration::from_micros(1500) };
 
 async fn what_belongs_to_another_team_is_not_there(store: Arc<dyn Store>) {
@@ -181,7 +181,9 @@ async fn a_deletion_is_one_step_and_happens_once(store: Arc<dyn Store>) {
     let late = Receipt { seq: 99, ..RECEIPT };
     store.settle(cut.operation, &late, NOW).await.expect("works");
     let settled = super::OutboxRow { settled: Some(RECEIPT), ..cut };
-    assert_eq!(delete(&*store, 1, 10, 22).await, Some(settled));
+    assert_eq!(delete(&*store, 1, 10, 22).await, Some(settled.clone()));
+    assert_eq!(store.outbox_row(settled.operation).await, Ok(Some(settled)));
+    assert_eq!(store.outbox_row(operation(21)).await, Ok(None));
     assert_eq!(trail(&*store, 1).await[0].1, RECEIPT.seq);
 }
 

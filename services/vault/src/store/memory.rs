@@ -202,6 +202,10 @@ impl Store for MemoryStore {
         Ok(page(due.cloned(), limit))
     }
 
+    async fn outbox_row(&self, operation: OperationId) -> Result<Option<OutboxRow>, Error> {
+        Ok(self.tables().outbox.iter().find(|row| row.operation == operation).cloned())
+    }
+
     async fn settle(
         &self,
         operation: OperationId,

@@ -290,6 +290,14 @@ impl Store for SqlStore {
         due.iter().map(rows::outbox).collect()
     }
 
+    async fn outbox_row(&self, operation: OperationId) -> Result<Option<OutboxRow>, Error> {
+        let row = outbox::Entity::find()
+            .filter(outbox::Column::OperationId.eq(operation.as_uuid()))
+            .one(self.database.read())
+            .await?;
+        row.as_ref().map(rows::outbox).transpose()
+    }
+
     async fn settle(
         &self,
         operation: OperationId,
