@@ -119,7 +119,7 @@ impl ConnectionService for Connections {
         let actor = actor_of(&self.0, &request)?;
         let request = request.into_inner();
         let page = AuditPage {
-            subject: Some(request.subject_id).filter(|subject| !subject.is_empty()),
+            subject: convert::subject(request.subject_id)?,
             before: parse_optional("page_token", &request.page_token)?,
             limit: convert::page_size(request.page_size)?,
         };

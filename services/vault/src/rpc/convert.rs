@@ -23,6 +23,8 @@ use crate::{
 
 const DEFAULT_PAGE: u64 = 50;
 const LARGEST_PAGE: u32 = 200;
+/// Longer than any id.
+const LONGEST_SUBJECT: usize = 100;
 /// More variables than any server has.
 const MOST_VARIABLES: usize = 50;
 
@@ -32,6 +34,14 @@ pub(super) fn page_size(asked: u32) -> Result<u64, Failure> {
         1..=LARGEST_PAGE => Ok(asked.into()),
         _ => Err(Failure::invalid("page_size", "must be 1 to 200")),
     }
+}
+
+/// Whose entries are asked for: any text that could be an id, which a database takes as a value.
+pub(super) fn subject(text: String) -> Result<Option<String>, Failure> {
+    if text.chars().count() > LONGEST_SUBJECT || text.chars().any(char::is_control) {
+        return Err(Failure::invalid("subject_id", "is not an id"));
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 pub(super) fn create(request: CreateConnectionRequest) -> Result<Create, Failure> {

@@ -169,6 +169,11 @@ async fn permissions_are_checked_here() {
     );
     let developer = vault.by(team(1), MemberRole::Developer, ListAuditRequest::default());
     let denied = vault.connections().list_audit(developer).await.expect_err("a developer");
+    for subject_id in ["conn_\0".to_owned(), "c".repeat(101)] {
+        let request = ListAuditRequest { subject_id, ..ListAuditRequest::default() };
+        let answer = vault.connections().list_audit(vault.by_owner(request)).await;
+        assert_eq!(Failure::from(answer.expect_err("no id")).faults[0].field, "subject_id");
+    }
     assert_eq!(Failure::from(denied).facts["required"], "audit_export");
     let list = vault.by(team(1), MemberRole::Viewer, ListConnectionsRequest::default());
     assert_eq!(
