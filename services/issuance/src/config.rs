@@ -27,7 +27,8 @@ pub struct Config {
     pub drift_ppm: u32,
     /// ε: what W adds.
     pub margin_ms: u64,
-    /// How long a cut waits for its barrier where the caller sets no deadline.
+    /// How long a cut waits for its barrier before it is answered as pending; sooner where the
+    /// caller's deadline is. Below the 10 s that a call gets whose caller names no deadline.
     pub cut_timeout_ms: u64,
     /// How long vault may take to check a grant.
     pub vault_timeout_ms: u64,
@@ -46,7 +47,7 @@ impl Default for Config {
             renew_interval_ms: 500,
             drift_ppm: 10_000,
             margin_ms: 100,
-            cut_timeout_ms: 10_000,
+            cut_timeout_ms: 8_000,
             vault_timeout_ms: 5_000,
             embedded: false,
         }
