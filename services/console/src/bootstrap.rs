@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use keystile_contract::proto::issuance::v1::CreateTeamRequest;
 use keystile_domain::{
-    Actor, ManagementTokenId, MemberRole, Role, TeamId, UserId, name::Name, permission::Principal,
+    Actor, ManagementTokenId, MemberRole, TeamId, UserId, name::Name, permission::Principal,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -71,10 +70,7 @@ impl Service {
         let (token, digest) = token::mint(self.entropy());
 
         let actor = operator(format!("bootstrap-{team}"));
-        let message =
-            CreateTeamRequest { team_id: team.to_string(), name: name.as_str().to_owned() };
-        let request = self.peers().request(Role::Issuance, &actor, message)?;
-        self.peers().answer(self.peers().teams().create_team(request)).await?;
+        self.peers().create_team(&actor, team, &name).await?;
 
         let token_row = Token {
             id: ManagementTokenId::generate(now, self.entropy()),

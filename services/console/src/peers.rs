@@ -6,12 +6,13 @@ use keystile_contract::{
     Failure, SealKeys, Transport, actor,
     proto::{
         issuance::v1::{
-            key_service_client::KeyServiceClient, team_service_client::TeamServiceClient,
+            CreateTeamRequest, key_service_client::KeyServiceClient,
+            team_service_client::TeamServiceClient,
         },
         vault::v1::connection_service_client::ConnectionServiceClient,
     },
 };
-use keystile_domain::{Actor, Clock, ErrorKind, Role};
+use keystile_domain::{Actor, Clock, ErrorKind, Role, TeamId, name::Name};
 use tonic::{Request, Response, Status};
 
 /// What a page of 200 keys with the most grants can weigh.
@@ -52,6 +53,19 @@ impl Peers {
 
     pub(crate) fn connections(&self) -> ConnectionServiceClient<Transport> {
         ConnectionServiceClient::new(self.vault.clone())
+    }
+
+    /// Makes the team in issuance.
+    pub(crate) async fn create_team(
+        &self,
+        actor: &Actor,
+        team: TeamId,
+        name: &Name,
+    ) -> Result<(), Failure> {
+        let message =
+            CreateTeamRequest { team_id: team.to_string(), name: name.as_str().to_owned() };
+        let request = self.request(Role::Issuance, actor, message)?;
+        self.answer(self.teams().create_team(request)).await.map(drop)
     }
 
     /// `message` on behalf of `actor`, for the service of role `audience`.
