@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Answer,
-    extract::{NoBody, NoQuery, PathId, StrictQuery},
+    extract::{NoBody, NoIdempotencyKey, NoQuery, PathId, StrictQuery},
     openapi::Problems,
     outcome::{Outcome, answer},
     page::{Page, PageSize},
@@ -184,6 +184,7 @@ pub(super) async fn create(
     State(service): State<Service>,
     caller: Caller,
     _: NoQuery,
+    _: NoIdempotencyKey,
     StrictJson(body): StrictJson<CreateConnection>,
 ) -> Answer<(StatusCode, Json<Connection>)> {
     caller.require(Permission::ConnectionsWrite).map_err(Error::from)?;

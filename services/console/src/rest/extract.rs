@@ -140,6 +140,24 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     }
 }
 
+/// Where a repeat would not be recognised, the request says so instead of doing things twice.
+pub(super) struct NoIdempotencyKey;
+
+impl<S: Sync> FromRequestParts<S> for NoIdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "idempotency_not_supported",
+                "this request does not support Idempotency-Key, and refuses rather than ignores it",
+            ));
+        }
+        Ok(Self)
+    }
+}
+
 /// The caller's own name for a request, by which a repeat is recognised.
 pub(super) struct IdempotencyKey(Option<String>);
 

@@ -53,7 +53,11 @@ pub(super) struct Problems;
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let told = [
-            ("400", "`invalid_json`, `invalid_query`, `invalid_cursor`, `duplicate_header`"),
+            (
+                "400",
+                "`invalid_json`, `invalid_query`, `invalid_cursor`, `duplicate_header`, \
+                 `invalid_idempotency_key`, `idempotency_not_supported`",
+            ),
             (
                 "401",
                 "`token_required`, `invalid_token`, `key_not_accepted`, `token_revoked`, \

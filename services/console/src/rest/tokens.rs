@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Answer,
-    extract::{NoBody, NoQuery, PathId, StrictQuery},
+    extract::{NoBody, NoIdempotencyKey, NoQuery, PathId, StrictQuery},
     openapi::Problems,
     page::{Page, PageSize, invalid_cursor},
 };
@@ -149,6 +149,7 @@ pub(super) async fn create(
     State(service): State<Service>,
     caller: Caller,
     _: NoQuery,
+    _: NoIdempotencyKey,
     StrictJson(body): StrictJson<CreateToken>,
 ) -> Answer<(StatusCode, Json<CreatedToken>)> {
     let new = NewToken { name: body.name, role: body.role.role(), expires_at: body.expires_at };

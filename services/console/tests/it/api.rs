@@ -48,6 +48,24 @@ async fn a_created_token_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_repeat_that_would_not_be_recognised_is_refused() {
+    let world = World::new().await;
+    let (_, owner) = world.team("ada@example.com").await;
+    let auth = format!("Bearer {owner}");
+    let headers = [("authorization", auth.as_str()), ("idempotency-key", "order-1")];
+    let connection = json!({"appKey": "slack", "name": "c", "credential": {"bearerToken": "s"}});
+    for (list, body) in [
+        ("/api/manage/v1/connections", connection),
+        ("/api/manage/v1/tokens", json!({"name": "ci", "role": "viewer"})),
+    ] {
+        let before = world.get(&owner, list).await.body;
+        let refused = world.send(Method::POST, list, &headers, Some(body)).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, "idempotency_not_supported"));
+        assert_eq!(world.get(&owner, list).await.body, before);
+    }
+}
+
+#[tokio::test]
 async fn a_pending_change_is_202_and_never_done() {
     let world = World::new().await;
     let (_, owner) = world.team("ada@example.com").await;
