@@ -28,7 +28,8 @@ pub(crate) struct Me {
     grants: Vec<GrantView>,
     /// How much it may be used; null is unlimited.
     limits: LimitsView,
-    /// What is left of the limits after this request; null where there is no limit.
+    /// What is left of the limits after this request; null where nothing is counted, which is
+    /// everywhere in this version: limits are kept and shown, and not enforced yet.
     remaining: LimitsView,
     /// When it stops by itself; null is never.
     #[serde(with = "time::serde::rfc3339::option")]
