@@ -48,7 +48,8 @@ impl Service {
             team_id: team.to_string(),
             app_key: asked.app.to_string(),
             connection_id: text(asked.connection),
-            components: asked.components.iter().map(ToString::to_string).collect(),
+            // Each once, and so no more than a grant may have.
+            components: grant.components().iter().map(ToString::to_string).collect(),
         });
         let timeout = self.config.vault_timeout();
         request.set_timeout(timeout);
