@@ -199,6 +199,9 @@ async fn a_body_that_is_not_what_was_asked_for_is_refused() {
         let answer = post_with(addr, content_type, good).await;
         assert_problem(&answer, 415, "unsupported_media_type");
     }
+    let packed = format!("{JSON}Content-Encoding: gzip\r\n");
+    let answer = post_with(addr, &packed, br#"{"text":"hello"}"#).await;
+    assert_problem(&answer, 415, "unsupported_media_type");
     let utf8 = "Content-Type: Application/JSON; charset=UTF-8\r\n";
     assert!(post_with(addr, utf8, good).await.starts_with("HTTP/1.1 200 "));
 

@@ -20,7 +20,7 @@ pub const MAX_DEPTH: usize = 64;
 
 /// A request body of type `application/json` as a `T`.
 ///
-/// 415 for another content type, 413 for a body beyond the limit, 400 `invalid_json` for what is
+/// 415 for another content type or an encoded body, 413 for a body beyond the limit, 400 `invalid_json` for what is
 /// not JSON in UTF-8, nests deeper than [`MAX_DEPTH`] or names a member twice, and 422
 /// `invalid_request` with the JSON pointer of the member that a `T` does not have or that has
 /// another form. Unknown members are refused where `T` says `deny_unknown_fields`.
@@ -40,6 +40,14 @@ where
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
                 "the content type must be application/json",
+            ));
+        }
+        // Nothing is unpacked here, so that a body is never larger than it was counted.
+        if request.headers().contains_key(header::CONTENT_ENCODING) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must be sent as it is, without a content encoding",
             ));
         }
         let bytes = read(request.into_body()).await?;
