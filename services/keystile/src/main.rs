@@ -8,10 +8,12 @@ use keystile::{
     args::{Args, Command},
     bootstrap, cli, dev, migrate, serve,
 };
-use keystile_runtime::telemetry;
+use keystile_runtime::{data_dir, telemetry};
 
 fn main() -> ExitCode {
-    // The first: whatever speaks TLS later finds it.
+    // Before any file is made: SQLite would let everyone read its own.
+    data_dir::keep_new_files_private();
+    // Whatever speaks TLS later finds it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Wrong usage ends here with 2 and its own words.
     let args = Args::parse();

@@ -10,6 +10,12 @@ use std::{
 /// The name of the lock in a data directory.
 pub const LOCK: &str = "keystile.lock";
 
+/// From now on, whatever file or directory this process makes is for its own user only, whichever
+/// library makes it and wherever it is.
+pub fn keep_new_files_private() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
 /// A data directory, held exclusively until dropped or until the process ends in any way.
 #[derive(Debug)]
 pub struct DataDir {
@@ -20,6 +26,9 @@ pub struct DataDir {
 /// The directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// An empty path would be the working directory, and its files everyone's.
+    #[error("data_dir is empty: it must name a directory")]
+    Unnamed,
     /// Another process has it.
     #[error("{} is in use by another keystile process{}", path.display(), named(*pid))]
     InUse {
@@ -60,9 +69,12 @@ impl DataDir {
     /// Creates the directory (0700) unless it is there, and takes its lock.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process holds it.
+    /// [`Error::InUse`] while another process holds it; [`Error::Unnamed`] for an empty path.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
+        if path.as_os_str().is_empty() {
+            return Err(Error::Unnamed);
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(Error::io(&path))?;
         let lock_path = path.join(LOCK);
         let mut lock = OpenOptions::new()
@@ -167,6 +179,11 @@ mod tests {
         assert!(refused.contains(&std::process::id().to_string()), "{refused}");
         drop(held);
         DataDir::open(&path).expect("opens again");
+    }
+
+    #[test]
+    fn an_empty_path_is_not_the_working_directory() {
+        assert!(matches!(DataDir::open(""), Err(Error::Unnamed)));
     }
 
     #[test]
