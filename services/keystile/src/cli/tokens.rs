@@ -67,6 +67,9 @@ impl Token {
     fn state(&self, output: Output) -> String {
         match (&self.revoked_at, &self.expires_at) {
             (Some(at), _) => format!("revoked {}", output.ago(at)),
+            (None, Some(at)) if when::instant(at).is_ok_and(|end| end <= output.now) => {
+                format!("expired {}", output.ago(at))
+            }
             (None, Some(at)) => format!("expires {}", output.ago(at)),
             (None, None) => "active".to_owned(),
         }

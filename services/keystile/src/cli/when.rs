@@ -11,6 +11,9 @@ pub(super) fn now() -> OffsetDateTime {
     SystemClock.now()
 }
 
+/// The longest span: a hundred years, so that it can be added to any time of this age.
+const LONGEST: u64 = 36_525 * 86_400;
+
 /// Reads `90s`, `15m`, `24h`, `30d`, `2w`.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let help = "expected a number and a unit: 90s, 15m, 24h, 30d, 2w";
@@ -24,8 +27,11 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
         _ => return Err(help.to_owned()),
     };
     let count: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| help)?;
-    let total = count.checked_mul(seconds).filter(|total| *total > 0).ok_or(help)?;
-    Ok(Duration::from_secs(total))
+    match count.checked_mul(seconds) {
+        Some(1..=LONGEST) => Ok(Duration::from_secs(count * seconds)),
+        Some(0) => Err(help.to_owned()),
+        _ => Err("expected at most a hundred years".to_owned()),
+    }
 }
 
 /// Reads an instant of RFC 3339.
@@ -63,7 +69,10 @@ mod tests {
     fn a_span_is_a_number_and_a_unit() {
         assert_eq!(span("15m"), Ok(Duration::from_mins(15)));
         assert_eq!(span("30d"), Ok(Duration::from_hours(720)));
-        for text in ["", "d", "0d", "30", "30x", "-1d", "1.5h", "99999999999999999999w", "5é"] {
+        assert_eq!(span("36525d"), Ok(Duration::from_secs(LONGEST)));
+        let too_long = ["36526d", "9999999999w", "9999999999999999999w"];
+        let others = ["", "d", "0d", "30", "30x", "-1d", "1.5h", "99999999999999999999w", "5é"];
+        for text in too_long.into_iter().chain(others) {
             assert!(span(text).is_err(), "{text}");
         }
     }
