@@ -247,7 +247,7 @@ GUARDS = [
     Guard("12", "a token is stored as its hash", f"{ISSUANCE}/keys/mint.rs",
           {".map(|phc| phc.to_string())": '.map(|phc| format!("{phc} {}", token.expose_secret()))'},
           "keystile-issuance", "after_create_regenerate_and_rotate_no_file_answer_or_log_has_the_secret"),
-    Guard("12", "spans hold no arguments", f"{ISSUANCE}/keys/create.rs",
+    Guard("12", "no line of the log has the token", f"{ISSUANCE}/keys/create.rs",
           {"        let (token, secret) = self.mint(new.environment, &kid, now).await?;\n":
            "        let (token, secret) = self.mint(new.environment, &kid, now).await?;\n"
            '        tracing::debug!(token = secrecy::ExposeSecret::expose_secret(&token), "minted");\n'},
@@ -399,8 +399,8 @@ GUARDS = [
     Guard("29", "a credential once", f"{GATEWAY}/auth.rs",
           {"if values.next().is_some() { Err(code::AMBIGUOUS_CREDENTIALS.problem()) } else { Ok(first) }": "Ok(first)"},
           "keystile-gateway", "anything_else_has_its_own_code"),
-    Guard("30", "a path is decoded once", f"{GATEWAY}/enforce.rs",
-          {"    text.parse().ok()\n": '    text.split(["%", "/", ";", " "]).next()?.parse().ok()\n'},
+    Guard("30", "the path is the id and nothing beside it", f"{GATEWAY}/enforce.rs",
+          {"    text.parse().ok()\n": "    text.split(['%', '/', ';', ' ']).next()?.parse().ok()\n"},
           "keystile-gateway", "no_spelling_of_a_path_reaches_another_component"),
     Guard("34", "an unknown member of a run", f"{GATEWAY}/run.rs",
           {"#[serde(deny_unknown_fields)]\n": ""},

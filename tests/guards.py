@@ -139,7 +139,7 @@ def main() -> int:
             (noticed if good else problems).append(guard if good else label + said)
     threats = sorted({guard.threat for guard in noticed}, key=int)
     print(f"{len(guards)} guards removed, {len(noticed)} noticed, {len(guards) - len(noticed)} not")
-    print(f"threats with a guard that a test was seen to miss: {', '.join(threats)}")
+    print(f"threats of which a guard was removed and its test failed: {', '.join(threats)}")
     return 1 if problems or not guards else 0
 
 
