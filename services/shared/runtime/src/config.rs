@@ -217,8 +217,14 @@ mod tests {
             ("[gatewy]\nlisten = 1", "`gatewy` in keystile.toml: is unknown"),
             ("[gateway]\nlistn = 1", "`gateway.listn` in keystile.toml: is unknown"),
             ("gateway = 1", "`gateway` in keystile.toml: must be a section"),
-            ("[gateway]\nworkers = 'x'", "`gateway.workers` in keystile.toml: must be u32"),
-            ("[gateway]\nworkers = -1", "`gateway.workers` in keystile.toml: must be u32"),
+            (
+                "[gateway]\nworkers = 'x'",
+                "`gateway.workers` in keystile.toml: must be a whole number from 0 to 4294967295",
+            ),
+            (
+                "[gateway]\nworkers = -1",
+                "`gateway.workers` in keystile.toml: must be a whole number from 0 to 4294967295",
+            ),
             (
                 "[gateway]\ntrusted_proxies = ['::/0', 'x']",
                 "`gateway.trusted_proxies.1` in keystile.toml: ",
@@ -231,7 +237,7 @@ mod tests {
         }
         let in_env = [
             ("KEYSTILE_GATEWAY__LISTN", "is unknown"),
-            ("KEYSTILE_GATEWAY__WORKERS", "must be u32"),
+            ("KEYSTILE_GATEWAY__WORKERS", "must be a whole number from 0 to 4294967295"),
             ("KEYSTILE_GATEWAY__DOCS", "must be true or false"),
             ("KEYSTILE_GATEWAY", "must be a section"),
             ("KEYSTILE_GATEWAY__LISTEN__PORT", ""),
@@ -244,7 +250,7 @@ mod tests {
         }
         let flag = Flag { name: "--workers", field: "gateway.workers", value: "x".into() };
         let said = load("", &[], &[flag]).expect_err("refuses");
-        assert_eq!(said, "`gateway.workers` from --workers: must be u32");
+        assert!(said.starts_with("`gateway.workers` from --workers: must be a whole"), "{said}");
     }
 
     #[test]

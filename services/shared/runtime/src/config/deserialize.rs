@@ -135,9 +135,9 @@ impl<'de> Deserializer<'de> for At<'_> {
         deserialize_i32 visit_i32 i32, "i32";
         deserialize_i64 visit_i64 i64, "i64";
         deserialize_u8 visit_u8 u8, "u8";
-        deserialize_u16 visit_u16 u16, "u16";
-        deserialize_u32 visit_u32 u32, "u32";
-        deserialize_u64 visit_u64 u64, "u64";
+        deserialize_u16 visit_u16 u16, "a whole number from 0 to 65535";
+        deserialize_u32 visit_u32 u32, "a whole number from 0 to 4294967295";
+        deserialize_u64 visit_u64 u64, "a whole number, 0 or more";
         deserialize_f32 visit_f32 f32, "a number";
         deserialize_f64 visit_f64 f64, "a number";
     }
