@@ -116,7 +116,7 @@ const BODY: [Code; 4] = [
     code(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "the content type must be application/json",
+        "the content type must be application/json, without a content encoding",
     ),
     code(
         StatusCode::BAD_REQUEST,
