@@ -116,12 +116,12 @@ mod tests {
         for line in [
             "keys create --name ci --env dev --component action.sandbox.echo",
             "keys create --name ci --env dev --app sandbox --connection conn_1 --component \
-             action.sandbox.echo action.sandbox.add --expires-in 30d --ip 10.0.0.0/8 --per-minute 60",
+             action.sandbox.echo action.sandbox.add --expires-in 30d --ip 10.0.0.0/8",
             "keys list --env prod --status active --app gmail --sort name --json",
             "keys show key_1",
             "keys rename key_1 other",
             "keys describe key_1 text",
-            "keys edit key_1 --never-expires --any-ip --unlimited",
+            "keys edit key_1 --never-expires --any-ip",
             "keys grant put key_1 --component action.sandbox.echo --connection conn_1",
             "keys grant remove key_1 sandbox",
             "keys disable key_1",
@@ -141,7 +141,7 @@ mod tests {
             "connections test conn_1",
             "connections delete conn_1 --yes",
             "teams show",
-            "teams set-plan team_1 --name small --max-keys 5 --monthly-requests 1000",
+            "teams set-plan team_1 --name small --max-keys 5",
             "teams set-plan team_1 --name none --no-api-access --operator-token x",
             "teams suspend team_1 --yes",
             "teams resume team_1",

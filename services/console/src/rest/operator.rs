@@ -6,7 +6,7 @@ use keystile_contract::proto::issuance::v1::{
 };
 use keystile_domain::{Role, TeamId};
 use keystile_runtime::http::StrictJson;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     openapi::Problems,
     outcome::{Outcome, answer},
     problem,
-    team::{Plan, Team},
+    team::Team,
 };
 use crate::Service;
 
@@ -37,11 +37,24 @@ impl ChangedTeam {
     }
 }
 
+/// What to entitle a team to. Nothing enforces a number of requests yet, so nobody can set one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SetPlan {
+    /// What people call it.
+    name: String,
+    /// May the team's keys be made and used?
+    api_access: bool,
+    /// Keys that are neither revoked nor deleted, at most; absent is unlimited.
+    #[serde(default)]
+    max_keys: Option<u32>,
+}
+
 /// Sets what a team is entitled to, all of it.
 #[utoipa::path(
     put, path = "/teams/{id}/plan", operation_id = "setPlan", tag = "operator",
     security(("operator" = [])),
-    params(("id" = String, Path, description = "`team_…`")), request_body = Plan,
+    params(("id" = String, Path, description = "`team_…`")), request_body = SetPlan,
     responses((status = OK, body = ChangedTeam), (status = ACCEPTED, body = ChangedTeam), Problems)
 )]
 pub(super) async fn set_plan(
@@ -49,13 +62,13 @@ pub(super) async fn set_plan(
     Operator(actor): Operator,
     _: NoQuery,
     PathId(id): PathId<TeamId>,
-    StrictJson(plan): StrictJson<Plan>,
+    StrictJson(plan): StrictJson<SetPlan>,
 ) -> Answer<Response> {
     let plan = proto::Plan {
         name: plan.name,
         api_access: plan.api_access,
         max_keys: plan.max_keys,
-        monthly_requests: plan.monthly_requests,
+        monthly_requests: None,
     };
     let message = SetPlanRequest { team_id: id.to_string(), plan: Some(plan) };
     let peers = service.peers();

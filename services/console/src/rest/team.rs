@@ -4,26 +4,24 @@ use axum::{Json, extract::State};
 use keystile_contract::proto::issuance::v1::{self as proto, GetTeamRequest, TeamStatus};
 use keystile_domain::{MemberRole, Permission, Role};
 use keystile_runtime::Problem;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Answer, extract::NoQuery, openapi::Problems, problem};
 use crate::{Error, Service, token_use::Caller};
 
-/// What a team is entitled to. Absent is unlimited.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Plan {
+/// What a team is entitled to. Null is unlimited.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Plan {
     /// What people call it.
-    pub(super) name: String,
+    name: String,
     /// May the team's keys be made and used?
-    pub(super) api_access: bool,
+    api_access: bool,
     /// Keys that are neither revoked nor deleted, at most.
-    #[serde(default)]
-    pub(super) max_keys: Option<u32>,
+    max_keys: Option<u32>,
     /// Requests a calendar month over all keys, UTC.
-    #[serde(default)]
-    pub(super) monthly_requests: Option<u64>,
+    monthly_requests: Option<u64>,
 }
 
 /// A team.

@@ -40,7 +40,7 @@ pub enum Command {
         /// The new description
         description: String,
     },
-    /// Change expiry, IP list or limits
+    /// Change expiry or IP list
     Edit(Edit),
     /// What a key may do with an app
     #[command(subcommand)]
@@ -128,12 +128,6 @@ pub struct Create {
     /// A CIDR block or address it may be used from; anywhere unless given
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     ip: Vec<String>,
-    /// Requests a minute; stored, not enforced yet
-    #[arg(long, value_name = "N")]
-    per_minute: Option<u32>,
-    /// Requests a calendar month; stored, not enforced yet
-    #[arg(long, value_name = "N")]
-    per_month: Option<u64>,
 }
 
 impl Create {
@@ -152,22 +146,8 @@ impl Create {
         if !self.ip.is_empty() {
             body["ipAllowList"] = json!(self.ip);
         }
-        if let Some(limits) = limits(self.per_minute, self.per_month) {
-            body["limits"] = limits;
-        }
         Ok(body)
     }
-}
-
-fn limits(per_minute: Option<u32>, per_month: Option<u64>) -> Option<Value> {
-    let mut limits = Map::new();
-    if let Some(count) = per_minute {
-        limits.insert("requestsPerMinute".to_owned(), json!(count));
-    }
-    if let Some(count) = per_month {
-        limits.insert("requestsPerMonth".to_owned(), json!(count));
-    }
-    Some(limits).filter(|limits| !limits.is_empty()).map(Value::Object)
 }
 
 /// What to change.
@@ -191,15 +171,6 @@ pub struct Edit {
     /// It may be used from anywhere
     #[arg(long)]
     any_ip: bool,
-    /// Requests a minute; replaces all limits
-    #[arg(long, value_name = "N", conflicts_with = "unlimited")]
-    per_minute: Option<u32>,
-    /// Requests a calendar month; replaces all limits
-    #[arg(long, value_name = "N", conflicts_with = "unlimited")]
-    per_month: Option<u64>,
-    /// No limits
-    #[arg(long)]
-    unlimited: bool,
 }
 
 impl Edit {
@@ -213,11 +184,6 @@ impl Edit {
         }
         if self.any_ip || !self.ip.is_empty() {
             set("ipAllowList", json!(self.ip));
-        }
-        if let Some(limits) = limits(self.per_minute, self.per_month) {
-            set("limits", limits);
-        } else if self.unlimited {
-            set("limits", Value::Null);
         }
         if body.is_empty() {
             bail!("say what to change: see `keystile keys edit --help`");
@@ -356,7 +322,7 @@ mod tests {
     fn a_create_line_becomes_the_documented_body() {
         let create: Create = parse(
             "--name ci --env dev --app sandbox --connection conn_1 --component \
-             action.sandbox.echo action.sandbox.add --expires-in 1h --per-minute 60",
+             action.sandbox.echo action.sandbox.add --expires-in 1h",
         );
         assert_eq!(
             create.body(datetime!(2026-01-01 12:00 UTC)).expect("a body"),
@@ -364,7 +330,6 @@ mod tests {
                 "name": "ci",
                 "environment": "dev",
                 "expiresAt": "2026-01-01T13:00:00Z",
-                "limits": {"requestsPerMinute": 60},
                 "connections": [{
                     "appKey": "sandbox",
                     "connectionId": "conn_1",
@@ -377,11 +342,11 @@ mod tests {
     #[test]
     fn an_edit_changes_what_it_names_and_nothing_else() {
         let now = datetime!(2026-01-01 12:00 UTC);
-        let edit: Edit = parse("key_1 --never-expires --any-ip --unlimited");
-        let all = json!({"expiresAt": null, "ipAllowList": [], "limits": null});
+        let edit: Edit = parse("key_1 --never-expires --any-ip");
+        let all = json!({"expiresAt": null, "ipAllowList": []});
         assert_eq!(edit.body(now).expect("a body"), all);
-        let edit: Edit = parse("key_1 --per-month 5");
-        let one = json!({"limits": {"requestsPerMonth": 5}});
+        let edit: Edit = parse("key_1 --ip 192.0.2.0/24");
+        let one = json!({"ipAllowList": ["192.0.2.0/24"]});
         assert_eq!(edit.body(now).expect("a body"), one);
         assert!(parse::<Edit>("key_1").body(now).is_err());
     }

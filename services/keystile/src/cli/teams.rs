@@ -46,9 +46,6 @@ pub struct SetPlan {
     /// Keys that are neither revoked nor deleted, at most
     #[arg(long, value_name = "N")]
     max_keys: Option<u32>,
-    /// Requests a calendar month over all keys
-    #[arg(long, value_name = "N")]
-    monthly_requests: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,7 +108,6 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
                 "name": plan.name,
                 "apiAccess": !plan.no_api_access,
                 "maxKeys": plan.max_keys,
-                "monthlyRequests": plan.monthly_requests,
             });
             client.operator(Method::PUT, &["teams", &plan.id, "plan"], Some(&body)).await?
         }

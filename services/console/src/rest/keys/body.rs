@@ -9,9 +9,7 @@ use keystile_contract::{
         },
     },
 };
-use keystile_domain::{
-    AppKey, ComponentId, ConnectionId, Environment, KeyId, OperationId, limits::Limits,
-};
+use keystile_domain::{AppKey, ComponentId, ConnectionId, Environment, KeyId, OperationId};
 use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
@@ -138,24 +136,6 @@ fn grant(
     }
 }
 
-/// How much a key may be used. Absent is unlimited. Stored and shown; not enforced yet.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(as = Limits)]
-pub(in crate::rest) struct LimitsBody {
-    requests_per_minute: Option<u32>,
-    requests_per_month: Option<u64>,
-}
-
-impl LimitsBody {
-    const fn message(self) -> common::Limits {
-        convert::limits(Limits {
-            requests_per_minute: self.requests_per_minute,
-            requests_per_month: self.requests_per_month,
-        })
-    }
-}
-
 /// A key to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -174,7 +154,6 @@ pub(in crate::rest) struct CreateKey {
     /// CIDR blocks or addresses it may be used from, at most 100; empty is anywhere.
     #[serde(default)]
     ip_allow_list: Vec<String>,
-    limits: Option<LimitsBody>,
     /// At least one, one an app.
     connections: Vec<AppGrant>,
 }
@@ -190,7 +169,8 @@ impl CreateKey {
             environment: convert::environment(self.environment).into(),
             expires_at: self.expires_at.map(convert::timestamp),
             ip_allow_list: self.ip_allow_list,
-            limits: self.limits.map(LimitsBody::message),
+            // Nothing enforces limits yet, so nobody can set them.
+            limits: None,
             operation_id: operation.to_string(),
         }
     }
@@ -214,7 +194,7 @@ where
 #[derive(Debug, Default, Deserialize)]
 struct NewExpiry(#[serde(with = "time::serde::rfc3339::option")] Option<OffsetDateTime>);
 
-/// What to change. Absent members stay; null takes expiry, IP list or limits away.
+/// What to change. Absent members stay; null takes expiry or IP list away.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::rest) struct UpdateKey {
@@ -231,9 +211,6 @@ pub(in crate::rest) struct UpdateKey {
     /// CIDR blocks or addresses, at most 100; null or empty is anywhere.
     #[serde(default, deserialize_with = "nullable")]
     ip_allow_list: Option<Vec<String>>,
-    /// All limits; null is unlimited.
-    #[serde(default, deserialize_with = "nullable")]
-    limits: Option<LimitsBody>,
 }
 
 impl UpdateKey {
@@ -244,7 +221,8 @@ impl UpdateKey {
             description: self.description,
             expiry: self.expires_at.map(|at| Expiry { at: at.0.map(convert::timestamp) }),
             ip_allow_list: self.ip_allow_list.map(|networks| IpAllowList { networks }),
-            limits: self.limits.map(LimitsBody::message),
+            // Nothing enforces limits yet, so nobody can set them.
+            limits: None,
             operation_id: operation.to_string(),
         }
     }
