@@ -12,6 +12,7 @@ use keystile_domain::{
     log::{ChangeKind, LogRow, Nonce, Receipt},
     permission::Principal,
 };
+use keystile_sql::retried;
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -23,8 +24,6 @@ use crate::{
 
 /// How long a change that takes nothing away waits for acknowledgements.
 const COURTESY: Duration = Duration::from_millis(250);
-/// Attempts before a transaction that keeps colliding is given up.
-const ATTEMPTS: u32 = 8;
 
 /// Who asks for a change, under which id, and how long they wait.
 #[derive(Debug, Clone)]
@@ -168,16 +167,7 @@ impl Service {
 
     /// Makes a change, durably, without its barrier.
     pub(crate) async fn commit(&self, ask: &Ask, change: &dyn Change) -> Result<Committed, Error> {
-        let mut attempt = 1;
-        loop {
-            match self.try_commit(ask, change).await {
-                Err(error) if error.collides() && attempt < ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
-                    attempt += 1;
-                }
-                result => return result,
-            }
-        }
+        retried(|| self.try_commit(ask, change)).await
     }
 
     async fn try_commit(&self, ask: &Ask, change: &dyn Change) -> Result<Committed, Error> {

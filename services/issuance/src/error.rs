@@ -111,9 +111,10 @@ impl Error {
             Self::Defect(_) => "internal",
         }
     }
+}
 
-    /// Was another transaction in the way, so that the same one can be tried again?
-    pub(crate) const fn collides(&self) -> bool {
+impl sql::Collides for Error {
+    fn collides(&self) -> bool {
         matches!(self, Self::Store(sql::Error::Busy))
     }
 }

@@ -16,6 +16,9 @@ pub struct Args {
     /// How the process is configured.
     #[command(flatten)]
     pub host: Host,
+    /// Where `dev` listens when no command is named.
+    #[command(flatten)]
+    pub listen: Listen,
     /// How resource commands reach the console.
     #[command(flatten)]
     pub connection: cli::Options,
@@ -32,12 +35,18 @@ pub enum Command {
         /// Start over: delete what earlier runs stored in the data directory
         #[arg(long)]
         reset: bool,
+        /// Where it listens.
+        #[command(flatten)]
+        listen: Listen,
     },
     /// Run roles for real
     Serve {
         /// Which roles, separated by commas; all of them without
         #[arg(long, value_delimiter = ',', value_name = "ROLES")]
         roles: Vec<String>,
+        /// Where they listen.
+        #[command(flatten)]
+        listen: Listen,
     },
     /// Bring the databases' schemas up to date
     Migrate,
@@ -65,43 +74,61 @@ pub struct Host {
     /// Databases that are files, generated secrets [default: .keystile]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<String>,
+}
+
+/// Where what serves listens. It wins over the environment and the file.
+#[derive(Debug, Clone, Default, ClapArgs)]
+#[command(next_help_heading = "Listening")]
+pub struct Listen {
     /// Where the REST edge listens [default: 127.0.0.1:8080]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     pub gateway_listen: Option<String>,
     /// Where the management API listens [default: 127.0.0.1:8081]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     pub console_listen: Option<String>,
     /// Where verification listens for gRPC [default: 127.0.0.1:8090]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     pub verification_listen: Option<String>,
     /// Where probes are answered [default: 127.0.0.1:9090]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     pub telemetry_listen: Option<String>,
     /// Where the sandbox app of `dev` listens [default: any free port]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     pub sandbox_listen: Option<String>,
 }
 
-impl Host {
-    /// The configuration: file, environment, these flags.
+impl Args {
+    /// The configuration: file, environment, flags.
     ///
     /// # Errors
     /// Names the field and where it came from.
     pub fn settings(&self) -> Result<Settings, config::Error> {
-        let flags = [
-            ("--data-dir", "data_dir", &self.data_dir),
-            ("--gateway-listen", "gateway.listen", &self.gateway_listen),
-            ("--console-listen", "console.listen", &self.console_listen),
-            ("--verification-listen", "verification.listen", &self.verification_listen),
-            ("--telemetry-listen", "telemetry.listen", &self.telemetry_listen),
-            ("--sandbox-listen", "sandbox.listen", &self.sandbox_listen),
-        ];
-        let flags: Vec<_> = flags
-            .into_iter()
-            .filter_map(|(name, field, value)| Some(Flag { name, field, value: value.clone()? }))
-            .collect();
-        config::load(self.config.as_deref(), &flags)
+        let named = match &self.command {
+            Some(Command::Dev { listen, .. } | Command::Serve { listen, .. }) => listen.flags(),
+            _ => Vec::new(),
+        };
+        let data_dir = flag("--data-dir", "data_dir", &self.host.data_dir);
+        // The later one of two wins.
+        let flags: Vec<_> = self.listen.flags().into_iter().chain(named).chain(data_dir).collect();
+        config::load(self.host.config.as_deref(), &flags)
     }
+}
+
+impl Listen {
+    fn flags(&self) -> Vec<Flag> {
+        let flags = [
+            flag("--gateway-listen", "gateway.listen", &self.gateway_listen),
+            flag("--console-listen", "console.listen", &self.console_listen),
+            flag("--verification-listen", "verification.listen", &self.verification_listen),
+            flag("--telemetry-listen", "telemetry.listen", &self.telemetry_listen),
+            flag("--sandbox-listen", "sandbox.listen", &self.sandbox_listen),
+        ];
+        flags.into_iter().flatten().collect()
+    }
+}
+
+fn flag(name: &'static str, field: &'static str, value: &Option<String>) -> Option<Flag> {
+    Some(Flag { name, field, value: value.clone()? })
 }
 
 #[cfg(test)]
@@ -119,13 +146,13 @@ mod tests {
     fn no_command_is_dev() {
         let args = Args::try_parse_from(["keystile", "--data-dir", "x"]).expect("parses");
         assert!(args.command.is_none());
-        assert_eq!(args.host.settings().expect("loads").data_dir, PathBuf::from("x"));
+        assert_eq!(args.settings().expect("loads").data_dir, PathBuf::from("x"));
     }
 
     #[test]
     fn roles_are_separated_by_commas() {
         let args = Args::try_parse_from(["keystile", "serve", "--roles", "gateway,vault"]);
-        let Some(Command::Serve { roles }) = args.expect("parses").command else {
+        let Some(Command::Serve { roles, .. }) = args.expect("parses").command else {
             panic!("serve");
         };
         assert_eq!(roles, ["gateway", "vault"]);
@@ -133,8 +160,16 @@ mod tests {
 
     #[test]
     fn a_flag_that_is_no_address_is_named() {
-        let host = Host { gateway_listen: Some("8080".to_owned()), ..Host::default() };
-        let said = host.settings().expect_err("refuses").to_string();
-        assert!(said.starts_with("`gateway.listen` from --gateway-listen: "), "{said}");
+        for line in [&["keystile", "serve"][..], &["keystile", "dev"], &["keystile"]] {
+            let args = Args::try_parse_from(line.iter().chain(&["--gateway-listen", "8080"]));
+            let said = args.expect("parses").settings().expect_err("refuses").to_string();
+            assert!(said.starts_with("`gateway.listen` from --gateway-listen: "), "{said}");
+        }
+    }
+
+    #[test]
+    fn only_what_listens_takes_an_address_to_listen_on() {
+        let line = ["keystile", "keys", "list", "--gateway-listen", "127.0.0.1:1"];
+        assert!(Args::try_parse_from(line).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use clap::Parser as _;
 use keystile::{
     advice,
-    args::{Args, Command},
+    args::{Args, Command, Listen},
     bootstrap, cli, dev, migrate, serve,
 };
 use keystile_runtime::{data_dir, telemetry};
@@ -29,8 +29,8 @@ fn main() -> ExitCode {
 /// Apart from `main`, so that everything it holds is dropped, and with that flushed and unlocked,
 /// before the process ends.
 fn try_main(args: Args) -> anyhow::Result<()> {
-    let settings = args.host.settings()?;
-    let command = args.command.unwrap_or(Command::Dev { reset: false });
+    let settings = args.settings()?;
+    let command = args.command.unwrap_or(Command::Dev { reset: false, listen: Listen::default() });
     let level = match &command {
         Command::Serve { .. } => "info",
         // People read what these print.
@@ -43,8 +43,8 @@ fn try_main(args: Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Dev { reset } => dev::run(&settings, reset).await,
-            Command::Serve { roles } => serve::run(&settings, &roles).await,
+            Command::Dev { reset, .. } => dev::run(&settings, reset).await,
+            Command::Serve { roles, .. } => serve::run(&settings, &roles).await,
             Command::Migrate => migrate::run(&settings).await,
             Command::Bootstrap { email, team } => {
                 bootstrap::run(&settings, &email, &team, args.connection.json).await

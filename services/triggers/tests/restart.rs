@@ -1,140 +1,28 @@
 //! Triggers through its gRPC face, with a double of issuance's log and SQLite in a file.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream::BoxStream};
 use keystile_contract::{
-    Identity, SealKeys, convert,
+    Identity, SealKeys,
     proto::{
-        common::v1::LogRow as LogRowMessage,
-        issuance::v1::{
-            LeaseTerms, RegisterRequest, RegisterResponse, RenewRequest, RenewResponse,
-            WatchRequest, WatchResponse,
-            log_service_server::{LogService, LogServiceServer},
-        },
+        issuance::v1::log_service_server::LogServiceServer,
         triggers::v1::{
             GetStatusRequest, GetStatusResponse, trigger_service_client::TriggerServiceClient,
         },
     },
     transport,
 };
-use keystile_domain::{
-    KeyId, OperationId, Position, Role, Scope,
-    log::{ChangeKind, History, LogRow, Nonce},
-};
+use keystile_domain::{KeyId, Role, Scope};
 use keystile_sql::{Database, Pool};
-use keystile_testkit::{MockClock, SeededEntropy};
+use keystile_testkit::{LogDouble, MockClock, SeededEntropy, log::history};
 use keystile_triggers::{Config, Deps, Service};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming, async_trait};
-
-#[derive(Debug)]
-struct State {
-    history: History,
-    floor: u64,
-    head: u64,
-    resumed_from: Vec<Option<u64>>,
-    /// Rows that were asked for by seq, to see that none is sent twice.
-    sent: Vec<u64>,
-}
-
-#[derive(Debug, Clone)]
-struct Issuance(Arc<Mutex<State>>);
-
-fn history(id: u8) -> History {
-    History { database: [id; 16], timeline: 0 }
-}
-
-fn nonce(seq: u64) -> Nonce {
-    Nonce(u128::from(seq).to_be_bytes())
-}
-
-impl Issuance {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("not poisoned")
-    }
-}
-
-impl State {
-    fn head(&self) -> Position {
-        Position { history: self.history, seq: self.head }
-    }
-
-    /// The rows after `seq`, each of a key of its own.
-    fn after(&mut self, seq: u64) -> Vec<LogRowMessage> {
-        let seqs = seq + 1..=self.head;
-        self.sent.extend(seqs.clone());
-        let row = |seq: u64| LogRow {
-            seq,
-            nonce: nonce(seq),
-            previous: nonce(seq - 1),
-            scope: Scope::Key(KeyId::from_uuid(uuid::Uuid::from_u128(seq.into()))),
-            kind: ChangeKind::KeyRevoked,
-            cut: true,
-            operation: OperationId::from_uuid(uuid::Uuid::from_u128(1)),
-        };
-        seqs.map(|seq| convert::log_row(&row(seq))).collect()
-    }
-}
-
-#[async_trait]
-impl LogService for Issuance {
-    async fn register(
-        &self,
-        request: Request<RegisterRequest>,
-    ) -> Result<Response<RegisterResponse>, Status> {
-        let mut state = self.state();
-        let point = request.into_inner().resume_from;
-        state.resumed_from.push(point.as_ref().map(|point| point.seq));
-        let own = state.history.to_string();
-        let point = point.filter(|point| point.history == own && point.seq >= state.floor);
-        let begin = point.as_ref().map_or(state.floor, |point| point.seq);
-        Ok(Response::new(RegisterResponse {
-            head: Some(convert::position(&state.head())),
-            head_nonce: nonce(state.head).0.to_vec(),
-            floor: state.floor,
-            rows: state.after(begin),
-            resumed: point.is_some(),
-            terms: Some(LeaseTerms {
-                lease_ttl: Some(convert::duration(Duration::from_secs(2))),
-                renew_interval: Some(convert::duration(Duration::from_millis(20))),
-                drift_ppm: 10_000,
-                margin: Some(convert::duration(Duration::from_millis(100))),
-            }),
-        }))
-    }
-
-    async fn renew(
-        &self,
-        request: Request<RenewRequest>,
-    ) -> Result<Response<RenewResponse>, Status> {
-        let applied = request.into_inner().applied.expect("sent").seq;
-        let mut state = self.state();
-        Ok(Response::new(RenewResponse {
-            head: Some(convert::position(&state.head())),
-            head_nonce: nonce(state.head).0.to_vec(),
-            rows: state.after(applied),
-        }))
-    }
-
-    type WatchStream = BoxStream<'static, Result<WatchResponse, Status>>;
-
-    /// Nothing is ever pushed: renewals carry the log.
-    async fn watch(
-        &self,
-        _request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(futures::stream::pending().boxed()))
-    }
-}
 
 struct World {
-    issuance: Issuance,
+    clock: MockClock,
+    issuance: LogDouble,
     entropy: Arc<SeededEntropy>,
     folder: TempDir,
 }
@@ -147,17 +35,26 @@ struct Running {
 
 impl World {
     fn new() -> Self {
-        let state = State {
-            history: history(1),
-            floor: 0,
-            head: 0,
-            resumed_from: Vec::new(),
-            sent: Vec::new(),
-        };
+        let clock = MockClock::default();
+        let issuance = LogDouble::new(clock.clone());
+        {
+            let mut state = issuance.state();
+            state.renew_interval = Duration::from_millis(20);
+            // Each row is sent once, so that the tests can count them.
+            state.pushes = false;
+        }
         Self {
-            issuance: Issuance(Arc::new(Mutex::new(state))),
+            clock,
+            issuance,
             entropy: Arc::new(SeededEntropy::new(1)),
             folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    /// Commits rows, each of a key of its own, until the log ends at `head`.
+    fn commit_to(&self, head: u64) {
+        for seq in self.issuance.head().seq + 1..=head {
+            self.issuance.commit(Scope::Key(KeyId::from_uuid(uuid::Uuid::from_u128(seq.into()))));
         }
     }
 
@@ -165,7 +62,7 @@ impl World {
         let url = format!("sqlite://{}/triggers.db", self.folder.path().display());
         let server = LogServiceServer::new(self.issuance.clone());
         let deps = Deps {
-            clock: Arc::new(MockClock::default()),
+            clock: Arc::new(self.clock.clone()),
             entropy: self.entropy.clone(),
             seal_keys: SealKeys::derive(Role::Triggers, &[(1, [7; 32])]),
             vault: transport::deferred().0,
@@ -214,15 +111,15 @@ impl Running {
 #[tokio::test]
 async fn a_restart_resumes_from_what_was_stored() {
     let world = World::new();
-    world.issuance.state().head = 3;
+    world.commit_to(3);
     let running = world.start().await;
     assert_eq!(running.reaches(3).await.tombstones, 3);
     assert!(running.service.ready().is_ok());
-    world.issuance.state().head = 5;
+    world.commit_to(5);
     running.reaches(5).await;
     running.stop().await;
 
-    world.issuance.state().head = 6;
+    world.commit_to(6);
     let running = world.start().await;
     // The five from before the restart, and the one from while it was down.
     assert_eq!(running.reaches(6).await.tombstones, 6);
@@ -235,14 +132,12 @@ async fn a_restart_resumes_from_what_was_stored() {
 #[tokio::test]
 async fn a_log_that_no_longer_reaches_back_starts_over() {
     let world = World::new();
-    world.issuance.state().head = 3;
+    world.commit_to(3);
     let running = world.start().await;
     running.reaches(3).await;
     running.stop().await;
-    {
-        let mut state = world.issuance.state();
-        (state.floor, state.head) = (7, 9);
-    }
+    world.commit_to(9);
+    world.issuance.state().floor = 7;
     let running = world.start().await;
     assert_eq!(running.reaches(9).await.tombstones, 2);
     running.stop().await;
@@ -251,13 +146,14 @@ async fn a_log_that_no_longer_reaches_back_starts_over() {
 #[tokio::test]
 async fn another_history_starts_over() {
     let world = World::new();
-    world.issuance.state().head = 3;
+    world.commit_to(3);
     let running = world.start().await;
     running.reaches(3).await;
     running.stop().await;
     {
         let mut state = world.issuance.state();
-        (state.history, state.head) = (history(2), 1);
+        state.history = history(2);
+        state.rows.truncate(1);
     }
     let running = world.start().await;
     let status = running.reaches(1).await;

@@ -77,12 +77,6 @@ impl SqlStore {
     }
 }
 
-impl sql::Collides for Error {
-    fn collides(&self) -> bool {
-        Self::collides(self)
-    }
-}
-
 impl From<sea_orm::DbErr> for Error {
     fn from(cause: sea_orm::DbErr) -> Self {
         Self::Store(cause.into())

@@ -14,4 +14,4 @@ mod transaction;
 pub use connect::{Backend, Database, Pool};
 pub use error::Error;
 pub use instant::{from_micros, micros};
-pub use transaction::{Body, Collides, Transaction};
+pub use transaction::{Body, Collides, Transaction, retried};

@@ -82,28 +82,13 @@ impl Database {
         E: From<Error> + Collides + Send,
         F: for<'t> Fn(&'t DatabaseTransaction) -> Body<'t, T, E> + Send + Sync,
     {
-        let span = tracing::debug_span!("sql.transaction", name);
-        async {
-            let mut attempt = 1;
-            loop {
-                let result = match self.begin().await {
-                    Ok(transaction) => match body(&transaction).await {
-                        Ok(value) => transaction.commit().await.map(|()| value).map_err(E::from),
-                        Err(error) => Err(error),
-                    },
-                    Err(error) => Err(E::from(error)),
-                };
-                match result {
-                    Err(error) if error.collides() && attempt < ATTEMPTS => {
-                        tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
-                        attempt += 1;
-                    }
-                    result => return result,
-                }
-            }
-        }
-        .instrument(span)
-        .await
+        let attempt = || async {
+            let transaction = self.begin().await?;
+            let value = body(&transaction).await?;
+            transaction.commit().await?;
+            Ok(value)
+        };
+        retried(attempt).instrument(tracing::debug_span!("sql.transaction", name)).await
     }
 
     /// Runs `body` on one consistent snapshot, read only.
@@ -137,6 +122,27 @@ impl Database {
         }
         .instrument(tracing::debug_span!("sql.snapshot", name))
         .await
+    }
+}
+
+/// Runs a transaction, and again for as long as another one was in its way, a few times at most.
+///
+/// # Errors
+/// What the last `attempt` returned.
+pub async fn retried<T, E, F>(attempt: impl Fn() -> F) -> Result<T, E>
+where
+    E: Collides,
+    F: Future<Output = Result<T, E>>,
+{
+    let mut number = 1;
+    loop {
+        match attempt().await {
+            Err(error) if error.collides() && number < ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(1 << number)).await;
+                number += 1;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod log;
 pub mod upstream;
 
 pub use clock::MockClock;
 pub use entropy::SeededEntropy;
+pub use log::LogDouble;
 pub use upstream::Upstream;

@@ -80,9 +80,9 @@ async fn a_capability_older_than_a_cut_is_refused_with_what_is_needed() {
     let (vault, old) = linked(&world).await;
     let connection = Scope::Connection(old.connection.expect("linked"));
     for scope in [Scope::Key(old.key), Scope::Team(old.team), connection] {
-        let capability = capability::Capability { as_of: world.issuance.head(), ..old.clone() };
+        let capability = capability::Capability { as_of: world.issuance.log.head(), ..old.clone() };
         assert!(vault.run(&capability, json!({})).await.is_ok());
-        let cut = world.issuance.commit(scope);
+        let cut = world.issuance.log.commit(scope);
         vault.heard_of(cut, &capability).await;
         let stale = vault.run(&capability, json!({})).await.expect_err("older than the cut");
         assert_eq!(stale.reason, "stale_capability");
@@ -91,7 +91,7 @@ async fn a_capability_older_than_a_cut_is_refused_with_what_is_needed() {
     let foreign = Position { history: History { database: [9; 16], timeline: 0 }, seq: 99 };
     let capability = capability::Capability { as_of: foreign, ..old };
     let stale = vault.run(&capability, json!({})).await.expect_err("of another history");
-    assert_eq!(stale.needed_position(), Some(world.issuance.head()));
+    assert_eq!(stale.needed_position(), Some(world.issuance.log.head()));
     vault.stop().await;
 }
 

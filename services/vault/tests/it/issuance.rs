@@ -5,29 +5,22 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream::BoxStream};
 use keystile_contract::{
     Failure, Identity, Transport, convert,
     proto::{
         common::v1::{Outcome, Receipt},
         issuance::v1::{
-            AuthorizeRequest, AuthorizeResponse, LeaseTerms, LookupRequest, LookupResponse,
-            RegisterRequest, RegisterResponse, RenewRequest, RenewResponse, SetScopeStatusRequest,
-            SetScopeStatusResponse, WatchRequest, WatchResponse,
+            AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse,
+            SetScopeStatusRequest, SetScopeStatusResponse,
             fact_service_server::{FactService, FactServiceServer},
-            log_service_server::{LogService, LogServiceServer},
+            log_service_server::LogServiceServer,
         },
     },
     transport,
 };
-use keystile_domain::{
-    ErrorKind, OperationId, Position, Role, Scope,
-    log::{ChangeKind, History, LogRow, Nonce},
-};
-use tonic::{Request, Response, Status, Streaming, async_trait, service::Routes};
-use uuid::Uuid;
-
-pub(crate) const HISTORY: History = History { database: [1; 16], timeline: 0 };
+use keystile_domain::{ErrorKind, Role};
+use keystile_testkit::{LogDouble, MockClock};
+use tonic::{Request, Response, Status, async_trait, service::Routes};
 
 /// How a cut is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,107 +38,33 @@ pub(crate) struct State {
     pub(crate) cuts: Cuts,
     /// Every attempt: the scope's id and the operation.
     pub(crate) attempts: Vec<(String, String)>,
-    log: Vec<LogRow>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Issuance(Arc<Mutex<State>>);
-
-fn nonce(seq: u64) -> Nonce {
-    Nonce(u128::from(seq).to_be_bytes())
+pub(crate) struct Issuance {
+    /// Renewals carry it; nothing is pushed.
+    pub(crate) log: LogDouble,
+    state: Arc<Mutex<State>>,
 }
 
 impl Issuance {
-    pub(crate) fn new() -> Self {
-        let state = State { cuts: Cuts::Taken, attempts: Vec::new(), log: Vec::new() };
-        Self(Arc::new(Mutex::new(state)))
+    pub(crate) fn new(clock: MockClock) -> Self {
+        let log = LogDouble::new(clock);
+        log.state().renew_interval = Duration::from_millis(20);
+        log.state().pushes = false;
+        let state = State { cuts: Cuts::Taken, attempts: Vec::new() };
+        Self { log, state: Arc::new(Mutex::new(state)) }
     }
 
     pub(crate) fn transport(&self) -> Transport {
-        let routes = Routes::new(LogServiceServer::new(self.clone()))
+        let routes = Routes::new(LogServiceServer::new(self.log.clone()))
             .add_service(FactServiceServer::new(self.clone()))
             .prepare();
         transport::local(routes, Identity::Role(Role::Vault))
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("not poisoned")
-    }
-
-    /// Commits the next row of the log; the next renewal carries it.
-    pub(crate) fn commit(&self, scope: Scope) -> Position {
-        let mut state = self.state();
-        let seq = state.log.len() as u64 + 1;
-        state.log.push(LogRow {
-            seq,
-            nonce: nonce(seq),
-            previous: nonce(seq - 1),
-            scope,
-            kind: ChangeKind::KeyRevoked,
-            cut: true,
-            operation: OperationId::from_uuid(Uuid::from_u128(1)),
-        });
-        state.head()
-    }
-
-    pub(crate) fn head(&self) -> Position {
-        self.state().head()
-    }
-}
-
-impl State {
-    fn head(&self) -> Position {
-        Position { history: HISTORY, seq: self.log.len() as u64 }
-    }
-
-    fn after(&self, seq: u64) -> Vec<keystile_contract::proto::common::v1::LogRow> {
-        self.log.iter().filter(|row| row.seq > seq).map(convert::log_row).collect()
-    }
-}
-
-#[async_trait]
-impl LogService for Issuance {
-    async fn register(
-        &self,
-        _request: Request<RegisterRequest>,
-    ) -> Result<Response<RegisterResponse>, Status> {
-        let state = self.state();
-        Ok(Response::new(RegisterResponse {
-            head: Some(convert::position(&state.head())),
-            head_nonce: nonce(state.head().seq).0.to_vec(),
-            floor: 0,
-            rows: state.after(0),
-            resumed: false,
-            terms: Some(LeaseTerms {
-                lease_ttl: Some(convert::duration(Duration::from_secs(2))),
-                renew_interval: Some(convert::duration(Duration::from_millis(20))),
-                drift_ppm: 10_000,
-                margin: Some(convert::duration(Duration::from_millis(100))),
-            }),
-        }))
-    }
-
-    async fn renew(
-        &self,
-        request: Request<RenewRequest>,
-    ) -> Result<Response<RenewResponse>, Status> {
-        let applied = request.into_inner().applied.expect("sent").seq;
-        let state = self.state();
-        Ok(Response::new(RenewResponse {
-            head: Some(convert::position(&state.head())),
-            head_nonce: nonce(state.head().seq).0.to_vec(),
-            rows: state.after(applied),
-        }))
-    }
-
-    type WatchStream = BoxStream<'static, Result<WatchResponse, Status>>;
-
-    /// Nothing is ever pushed: renewals carry the log.
-    async fn watch(
-        &self,
-        _request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(futures::stream::pending().boxed()))
+        self.state.lock().expect("not poisoned")
     }
 }
 

@@ -150,10 +150,11 @@ pub(crate) struct Vault {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        let clock = MockClock::default();
         Self {
-            clock: MockClock::default(),
+            issuance: Issuance::new(clock.clone()),
+            clock,
             upstream: Upstream::start().await,
-            issuance: Issuance::new(),
             entropy: Arc::new(SeededEntropy::new(1)),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -316,7 +317,7 @@ impl Vault {
             component: component.parse().expect("a component"),
             connection,
             integration: None,
-            as_of: self.issuance.head(),
+            as_of: self.issuance.log.head(),
         }
     }
 

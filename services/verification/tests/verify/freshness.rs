@@ -7,9 +7,10 @@ use keystile_domain::{
     facts::{KeyStatus, Request},
     log::ChangeKind,
 };
+use keystile_testkit::log::{LEASE, history};
 use keystile_verification::{Answer, Config, Error};
 
-use crate::{Rig, issuance::HISTORY, until, word};
+use crate::{Rig, until, word};
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_key_is_refused_as_soon_as_its_cut_is_acknowledged() {
@@ -49,7 +50,7 @@ async fn a_change_of_the_team_reaches_its_keys_and_no_others() {
         facts.team_suspended = true;
         facts.team
     };
-    rig.issuance.commit(Scope::Team(team), ChangeKind::TeamSuspended);
+    rig.issuance.log.commit_as(Scope::Team(team), ChangeKind::TeamSuspended);
     rig.issuance.barrier().await;
     assert_eq!(rig.verdict(&token).await, Ok("suspended"));
     assert_eq!(rig.verdict(&other).await, Ok("allowed"));
@@ -158,10 +159,10 @@ async fn who_joined_a_look_up_and_lost_the_lease_meanwhile_asks_anew() {
     let began = ask();
     until("facts are read", || rig.issuance.arrived() == 1).await;
     // The lease ends, and a cut waits that out and returns: this node hears of neither.
-    rig.issuance.state().deaf = true;
+    rig.issuance.deafen();
     let joined = ask();
     until("joined", || rig.counts().cache_misses == 2).await;
-    rig.clock.advance(crate::issuance::LEASE);
+    rig.clock.advance(LEASE);
     rig.issuance.change(kid, ChangeKind::KeyRevoked, |facts| facts.status = KeyStatus::Revoked);
     assert!(rig.service.ready().is_err());
     rig.issuance.set_open(true);
@@ -179,7 +180,7 @@ async fn facts_older_than_at_least_count_as_missing() {
     assert_eq!(rig.verdict(&token).await, Ok("allowed"));
     let seq = rig.issuance.change(other, ChangeKind::KeyUpdated, |_| {});
     let ask = async |seq| {
-        let at_least = Some(Position { history: HISTORY, seq });
+        let at_least = Some(Position { history: history(1), seq });
         rig.ask(&token, Request::default(), at_least).await.map(|answer| match answer {
             Answer::Allowed(allowed) => allowed.as_of().seq,
             Answer::Refused(_) => panic!("{}", word(&answer)),

@@ -10,40 +10,31 @@ use std::{
 };
 
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
-use futures::{StreamExt, stream::BoxStream};
 use keystile_contract::{
     Identity, Transport, convert,
     proto::issuance::v1::{
-        self as proto, AuthorizeRequest, AuthorizeResponse, LeaseTerms, LookupRequest,
-        LookupResponse, RegisterRequest, RegisterResponse, RenewRequest, RenewResponse,
-        SetScopeStatusRequest, SetScopeStatusResponse, WatchRequest, WatchResponse,
+        self as proto, AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse,
+        SetScopeStatusRequest, SetScopeStatusResponse,
         fact_service_server::{FactService, FactServiceServer},
-        log_service_server::{LogService, LogServiceServer},
+        log_service_server::LogServiceServer,
     },
     transport,
 };
 use keystile_domain::{
-    Entropy, Environment, KeyId, OperationId, Position, Role, Scope, SecretId, TeamId,
+    Entropy, Environment, KeyId, Position, Role, Scope, SecretId, TeamId,
     facts::{KeyFacts, KeyStatus, SecretFacts},
     limits::Limits,
-    log::{ChangeKind, History, LogRow, Nonce},
+    log::ChangeKind,
     token::{Kid, TokenKeyRing},
 };
+use keystile_testkit::{LogDouble, MockClock, log::Renewals};
 use secrecy::ExposeSecret;
-use tokio::sync::{mpsc, watch};
-use tonic::{Request, Response, Status, Streaming, async_trait, service::Routes};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, async_trait, service::Routes};
 use uuid::Uuid;
-
-pub(crate) const LEASE: Duration = Duration::from_secs(2);
-pub(crate) const HISTORY: History = History { database: [1; 16], timeline: 0 };
 
 pub(crate) struct State {
     pub(crate) keys: HashMap<Kid, KeyFacts>,
-    log: Vec<LogRow>,
-    watchers: Vec<mpsc::UnboundedSender<Result<WatchResponse, Status>>>,
-    pub(crate) acknowledged: u64,
-    /// Are renewals and pushes lost?
-    pub(crate) deaf: bool,
     /// Do look-ups fail?
     pub(crate) down: bool,
     /// The next look-ups answer as of that row, with these facts: a replica that lags.
@@ -52,6 +43,7 @@ pub(crate) struct State {
 
 #[derive(Clone)]
 pub(crate) struct Issuance {
+    pub(crate) log: LogDouble,
     state: Arc<Mutex<State>>,
     /// Look-ups wait for it to be open.
     open: Arc<watch::Sender<bool>>,
@@ -67,17 +59,10 @@ fn id(entropy: &dyn Entropy) -> Uuid {
 }
 
 impl Issuance {
-    pub(crate) fn new(ring: TokenKeyRing, entropy: Arc<dyn Entropy>) -> Self {
-        let state = State {
-            keys: HashMap::new(),
-            log: Vec::new(),
-            watchers: Vec::new(),
-            acknowledged: 0,
-            deaf: false,
-            down: false,
-            lagging: Vec::new(),
-        };
+    pub(crate) fn new(ring: TokenKeyRing, clock: MockClock, entropy: Arc<dyn Entropy>) -> Self {
+        let state = State { keys: HashMap::new(), down: false, lagging: Vec::new() };
         Self {
+            log: LogDouble::new(clock),
             state: Arc::new(Mutex::new(state)),
             open: Arc::new(watch::channel(true).0),
             arrived: Arc::default(),
@@ -87,7 +72,7 @@ impl Issuance {
     }
 
     pub(crate) fn transport(&self) -> Transport {
-        let routes = Routes::new(LogServiceServer::new(self.clone()))
+        let routes = Routes::new(LogServiceServer::new(self.log.clone()))
             .add_service(FactServiceServer::new(self.clone()));
         transport::local(routes.prepare(), Identity::Role(Role::Verification))
     }
@@ -139,7 +124,7 @@ impl Issuance {
         change(&mut facts);
         let scope = Scope::Key(facts.key);
         self.state().keys.insert(kid, facts);
-        self.commit(scope, ChangeKind::KeyCreated);
+        self.log.commit_as(scope, ChangeKind::KeyCreated);
         token
     }
 
@@ -156,34 +141,15 @@ impl Issuance {
             change(facts);
             Scope::Key(facts.key)
         };
-        self.commit(scope, kind)
-    }
-
-    pub(crate) fn commit(&self, scope: Scope, kind: ChangeKind) -> u64 {
-        let mut state = self.state();
-        let seq = state.head() + 1;
-        let row = LogRow {
-            seq,
-            nonce: nonce(seq),
-            previous: nonce(seq - 1),
-            scope,
-            kind,
-            cut: true,
-            operation: OperationId::from_uuid(id(&*self.entropy)),
-        };
-        state.log.push(row);
-        if !state.deaf {
-            state.push(&[row]);
-        }
-        seq
+        self.log.commit_as(scope, kind).seq
     }
 
     /// Waits until what is committed is acknowledged, as a cut does before it returns.
     pub(crate) async fn barrier(&self) {
         let waiting = async {
             while {
-                let state = self.state();
-                state.acknowledged < state.head()
+                let log = self.log.state();
+                log.acknowledged.iter().max() < Some(&log.head().seq)
             } {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -196,106 +162,14 @@ impl Issuance {
         self.arrived.load(Ordering::SeqCst)
     }
 
+    /// Loses renewals and pushes from now on.
+    pub(crate) fn deafen(&self) {
+        let mut log = self.log.state();
+        (log.renewals, log.pushes) = (Renewals::Lost, false);
+    }
+
     pub(crate) fn set_open(&self, open: bool) {
         self.open.send_replace(open);
-    }
-}
-
-fn nonce(seq: u64) -> Nonce {
-    Nonce(u128::from(seq).to_be_bytes())
-}
-
-fn rows(rows: &[LogRow]) -> Vec<keystile_contract::proto::common::v1::LogRow> {
-    rows.iter().map(convert::log_row).collect()
-}
-
-impl State {
-    pub(crate) fn head(&self) -> u64 {
-        self.log.len() as u64
-    }
-
-    fn position(&self) -> keystile_contract::proto::common::v1::Position {
-        convert::position(&Position { history: HISTORY, seq: self.head() })
-    }
-
-    fn after(&self, seq: u64) -> Vec<LogRow> {
-        self.log.iter().filter(|row| row.seq > seq).copied().collect()
-    }
-
-    fn push(&mut self, pushed: &[LogRow]) {
-        if pushed.is_empty() {
-            return;
-        }
-        let message = WatchResponse { history: HISTORY.to_string(), rows: rows(pushed) };
-        self.watchers.retain(|watcher| watcher.send(Ok(message.clone())).is_ok());
-    }
-
-    fn acknowledge(&mut self, seq: u64) {
-        self.acknowledged = self.acknowledged.max(seq);
-    }
-}
-
-#[async_trait]
-impl LogService for Issuance {
-    async fn register(
-        &self,
-        _: Request<RegisterRequest>,
-    ) -> Result<Response<RegisterResponse>, Status> {
-        let state = self.state();
-        Ok(Response::new(RegisterResponse {
-            head: Some(state.position()),
-            head_nonce: nonce(state.head()).0.to_vec(),
-            floor: 0,
-            rows: rows(&state.after(0)),
-            resumed: false,
-            terms: Some(LeaseTerms {
-                lease_ttl: Some(convert::duration(LEASE)),
-                renew_interval: Some(convert::duration(LEASE / 4)),
-                drift_ppm: 10_000,
-                margin: Some(convert::duration(LEASE / 20)),
-            }),
-        }))
-    }
-
-    async fn renew(
-        &self,
-        request: Request<RenewRequest>,
-    ) -> Result<Response<RenewResponse>, Status> {
-        let applied = request.into_inner().applied.expect("sent").seq;
-        let mut state = self.state();
-        if state.deaf {
-            return Err(Status::unavailable("lost"));
-        }
-        state.acknowledge(applied);
-        Ok(Response::new(RenewResponse {
-            head: Some(state.position()),
-            head_nonce: nonce(state.head()).0.to_vec(),
-            rows: rows(&state.after(applied)),
-        }))
-    }
-
-    type WatchStream = BoxStream<'static, Result<WatchResponse, Status>>;
-
-    async fn watch(
-        &self,
-        request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let mut up = request.into_inner();
-        let opening = up.next().await.expect("an opening")?;
-        let (down, pushed) = mpsc::unbounded_channel();
-        {
-            let mut state = self.state();
-            state.watchers.push(down);
-            let behind = state.after(opening.applied.expect("sent").seq);
-            state.push(&behind);
-        }
-        let issuance = self.clone();
-        tokio::spawn(async move {
-            while let Some(Ok(message)) = up.next().await {
-                issuance.state().acknowledge(message.applied.expect("sent").seq);
-            }
-        });
-        Ok(Response::new(tokio_stream::wrappers::UnboundedReceiverStream::new(pushed).boxed()))
     }
 }
 
@@ -313,12 +187,13 @@ impl FactService for Issuance {
                 return Err(Status::unavailable("down"));
             }
             let lagging = state.lagging.pop();
+            let head = self.log.head();
             let (seq, facts) = match lagging {
                 Some((seq, facts)) => (seq, Some(facts)),
-                None => (state.head(), state.keys.get(&kid).cloned()),
+                None => (head.seq, state.keys.get(&kid).cloned()),
             };
             LookupResponse {
-                as_of: Some(convert::position(&Position { history: HISTORY, seq })),
+                as_of: Some(convert::position(&Position { seq, ..head })),
                 facts: facts.as_ref().map(message),
             }
         };

@@ -19,7 +19,7 @@ use keystile_domain::{
     facts::{GrantFacts, Request},
     token::TokenKeyRing,
 };
-use keystile_testkit::{MockClock, SeededEntropy};
+use keystile_testkit::{MockClock, SeededEntropy, log::LEASE};
 use keystile_verification::{Answer, Config, Counts, Deps, Error, Question, Service};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -48,7 +48,7 @@ impl Rig {
     fn without_lease(config: Config) -> Self {
         let clock = MockClock::default();
         let ring = TokenKeyRing::new([(1, [7; 32])]).expect("a ring");
-        let issuance = Issuance::new(ring.clone(), Arc::new(SeededEntropy::new(1)));
+        let issuance = Issuance::new(ring.clone(), clock.clone(), Arc::new(SeededEntropy::new(1)));
         let deps = Deps {
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(2)),
@@ -93,10 +93,10 @@ impl Rig {
 
     /// Loses every renewal from now on, and with them the lease.
     async fn lose_lease(&self) {
-        self.issuance.state().deaf = true;
-        self.clock.advance(issuance::LEASE);
+        self.issuance.deafen();
+        self.clock.advance(LEASE);
         // A renewal on its way counts from before.
-        tokio::time::sleep(issuance::LEASE).await;
+        tokio::time::sleep(LEASE).await;
         assert!(self.service.ready().is_err());
     }
 }

@@ -142,8 +142,7 @@ async fn a_malformed_field_is_named_and_a_malformed_token_is_refused() {
     let (_, token) = rig.issuance.create(|_| {});
     rig.issuance.barrier().await;
     let good = asks(&token, "");
-    let foreign =
-        convert::position(&keystile_domain::Position { history: crate::issuance::HISTORY, seq: 1 });
+    let foreign = convert::position(&rig.issuance.log.head());
     let bad = [
         asks(&token, "action.gmail"),
         asks(&token, "action.gmail.%2e%2e"),

@@ -4,7 +4,6 @@
 //! lease counts on a clock that only the tests move.
 
 mod cache;
-mod issuance;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -12,30 +11,36 @@ use std::{
 };
 
 use cache::Cache;
-use issuance::{Issuance, LEASE, Renewals, history, key, nonce, row};
-use keystile_domain::{Position, Role, log::LogRow};
+use keystile_contract::{
+    Identity, proto::issuance::v1::log_service_server::LogServiceServer, transport,
+};
+use keystile_domain::{KeyId, Position, Role, Scope, log::LogRow};
 use keystile_follower::{Deps, Follower, Rejected, Settings, follow};
-use keystile_testkit::{MockClock, SeededEntropy};
+use keystile_testkit::{
+    LogDouble, MockClock, SeededEntropy,
+    log::{LEASE, Renewals, history, nonce, row},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 struct Rig {
     clock: MockClock,
-    issuance: Issuance,
+    issuance: LogDouble,
     cache: Arc<Cache>,
     follower: Follower,
     _stop: DropGuard,
 }
 
-fn rig(prepare: impl FnOnce(&Issuance)) -> Rig {
+fn rig(prepare: impl FnOnce(&LogDouble)) -> Rig {
     rig_with(Cache::default(), prepare)
 }
 
-fn rig_with(cache: Cache, prepare: impl FnOnce(&Issuance)) -> Rig {
+fn rig_with(cache: Cache, prepare: impl FnOnce(&LogDouble)) -> Rig {
     let (clock, cache) = (MockClock::default(), Arc::new(cache));
-    let issuance = Issuance::new(clock.clone());
+    let issuance = LogDouble::new(clock.clone());
     prepare(&issuance);
+    let server = LogServiceServer::new(issuance.clone());
     let deps = Deps {
-        issuance: issuance.transport(),
+        issuance: transport::local(server, Identity::Role(Role::Verification)),
         role: Role::Verification,
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SeededEntropy::new(1)),
@@ -55,6 +60,10 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         }
     };
     assert!(tokio::time::timeout(Duration::from_mins(1), waiting).await.is_ok(), "never: {what}");
+}
+
+fn key(id: u128) -> Scope {
+    Scope::Key(KeyId::from_uuid(uuid::Uuid::from_u128(id)))
 }
 
 fn at(seq: u64) -> Position {
@@ -87,22 +96,21 @@ async fn it_begins_with_the_log_as_tombstones_and_everything_before_the_floor_mi
 async fn a_row_is_a_tombstone_before_it_is_applied_and_acknowledged_only_after() {
     let rig = rig(|_| {});
     rig.follower.wait_ready().await;
-    until("the stream is open", || rig.issuance.state().acknowledged.is_empty()).await;
     assert_eq!(rig.follower.admit(&at(0), [key(1)]), Ok(()));
     rig.cache.set_open(false);
-    let seq = rig.issuance.commit(key(1));
+    let cut = rig.issuance.commit(key(1));
     until("apply is asked", || rig.cache.entered.load(Ordering::SeqCst) == 1).await;
     assert_eq!(
         rig.follower.admit(&at(0), [key(1)]),
-        Err(Rejected::Stale { needed: at(seq) }),
+        Err(Rejected::Stale { needed: cut }),
         "installed before it is applied"
     );
     tokio::time::sleep(LEASE).await;
-    assert!(!rig.issuance.state().acknowledged.contains(&seq), "not applied yet");
+    assert!(!rig.issuance.state().acknowledged.contains(&cut.seq), "not applied yet");
     assert_eq!(rig.follower.applied(), Some(at(0)));
     rig.cache.set_open(true);
-    until("acknowledged", || rig.issuance.state().acknowledged.contains(&seq)).await;
-    assert_eq!(rig.follower.applied(), Some(at(seq)));
+    until("acknowledged", || rig.issuance.state().acknowledged.contains(&cut.seq)).await;
+    assert_eq!(rig.follower.applied(), Some(cut));
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,7 +268,7 @@ async fn a_stored_follower_resumes_where_it_was() {
         }
     });
     rig.follower.wait_ready().await;
-    assert_eq!(rig.issuance.state().resume_from, Some(2));
+    assert_eq!(rig.issuance.state().resumed_from, [Some(2)]);
     assert_eq!(rig.cache.resets(), 0);
     assert_eq!(rig.cache.rows(), [3, 4]);
     let stale = Err(Rejected::Stale { needed: at(2) });
