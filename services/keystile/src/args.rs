@@ -107,7 +107,7 @@ impl Args {
             Some(Command::Dev { listen, .. } | Command::Serve { listen, .. }) => listen.flags(),
             _ => Vec::new(),
         };
-        let data_dir = flag("--data-dir", "data_dir", &self.host.data_dir);
+        let data_dir = flag("--data-dir", "data_dir", self.host.data_dir.as_ref());
         // The later one of two wins.
         let flags: Vec<_> = self.listen.flags().into_iter().chain(named).chain(data_dir).collect();
         config::load(self.host.config.as_deref(), &flags)
@@ -117,18 +117,18 @@ impl Args {
 impl Listen {
     fn flags(&self) -> Vec<Flag> {
         let flags = [
-            flag("--gateway-listen", "gateway.listen", &self.gateway_listen),
-            flag("--console-listen", "console.listen", &self.console_listen),
-            flag("--verification-listen", "verification.listen", &self.verification_listen),
-            flag("--telemetry-listen", "telemetry.listen", &self.telemetry_listen),
-            flag("--sandbox-listen", "sandbox.listen", &self.sandbox_listen),
+            flag("--gateway-listen", "gateway.listen", self.gateway_listen.as_ref()),
+            flag("--console-listen", "console.listen", self.console_listen.as_ref()),
+            flag("--verification-listen", "verification.listen", self.verification_listen.as_ref()),
+            flag("--telemetry-listen", "telemetry.listen", self.telemetry_listen.as_ref()),
+            flag("--sandbox-listen", "sandbox.listen", self.sandbox_listen.as_ref()),
         ];
         flags.into_iter().flatten().collect()
     }
 }
 
-fn flag(name: &'static str, field: &'static str, value: &Option<String>) -> Option<Flag> {
-    Some(Flag { name, field, value: value.clone()? })
+fn flag(name: &'static str, field: &'static str, value: Option<&String>) -> Option<Flag> {
+    Some(Flag { name, field, value: value?.clone() })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use keystile_domain::{
     facts::{GrantFacts, Request},
     token::TokenKeyRing,
 };
-use keystile_testkit::SeededEntropy;
+use keystile_testkit::{MockClock, SeededEntropy};
 use keystile_verification::{Answer, Config, Deps, Question, Service};
 use sha2::Sha256;
 use time::OffsetDateTime;
@@ -52,7 +52,9 @@ struct Rig {
 
 async fn rig() -> Rig {
     let ring = TokenKeyRing::new([(1, [7; 32])]).expect("a ring");
-    let issuance = Issuance::new(ring.clone(), Arc::new(SeededEntropy::new(1)));
+    // No answer is late, so nothing moves this clock.
+    let clock = MockClock::default();
+    let issuance = Issuance::new(ring.clone(), clock, Arc::new(SeededEntropy::new(1)));
     let component: ComponentId = "action.gmail.send-email".parse().expect("valid");
     let components = ["action.gmail.list-emails", "action.gmail.read-email"]
         .map(|id| id.parse().expect("valid"))

@@ -136,7 +136,7 @@ async fn facts_of_another_key_are_a_defect_and_no_verdict() {
     {
         let mut state = rig.issuance.state();
         let facts = state.keys[&other].clone();
-        let head = state.head();
+        let head = rig.issuance.log.head().seq;
         state.lagging = vec![(head, facts)];
     }
     assert!(matches!(rig.verify(&token).await, Err(Error::Defect(_))));
