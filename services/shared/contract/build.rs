@@ -21,7 +21,8 @@ const SECRET_MESSAGES: &[&str] = &[
 
 #[expect(clippy::disallowed_methods, reason = "cargo says where to write by environment")]
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../proto");
+    // Cargo runs this in the package's folder, wherever the tree was when this was compiled.
+    let root = Path::new("../../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let mut files = Vec::new();
     for package in fs::read_dir(root.join("keystile"))? {
@@ -30,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     files.sort();
-    let mut compiler = protox::Compiler::new([&root])?;
+    let mut compiler = protox::Compiler::new([root])?;
     compiler.include_imports(true).include_source_info(true).open_files(files)?;
     let descriptors = compiler.file_descriptor_set();
     let out = Path::new(&std::env::var("OUT_DIR")?).join("descriptors.bin");
