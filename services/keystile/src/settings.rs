@@ -24,6 +24,8 @@ pub struct Settings {
     pub gateway: keystile_gateway::Config,
     /// People.
     pub console: keystile_console::Config,
+    /// Behind the verifiers' own memory.
+    pub cache: keystile_cache::Config,
     /// Logs and probes.
     pub telemetry: telemetry::Config,
     /// What must stay secret.
@@ -44,6 +46,7 @@ impl Default for Settings {
             triggers: keystile_triggers::Config::default(),
             gateway: keystile_gateway::Config::default(),
             console: keystile_console::Config::default(),
+            cache: keystile_cache::Config::default(),
             telemetry: telemetry::Config::default(),
             secrets: secrets::Config::default(),
             sandbox: Sandbox::default(),

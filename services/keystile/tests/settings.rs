@@ -62,6 +62,7 @@ fn an_unknown_field_of_any_section_is_named_with_its_variable() {
         "ISSUANCE",
         "VAULT",
         "TRIGGERS",
+        "CACHE",
         "TELEMETRY",
         "SECRETS",
         "SANDBOX",
@@ -73,6 +74,6 @@ fn an_unknown_field_of_any_section_is_named_with_its_variable() {
         let field = format!("`{}.listn`", section.to_ascii_lowercase());
         assert_eq!(said, format!("{field} from the environment variable {variable}: is unknown"));
     }
-    let said = from_env(&[("KEYSTILE_CACHE__URL", "memory://")]).expect_err("not yet a section");
-    assert!(said.starts_with("`cache`"), "{said}");
+    let said = from_env(&[("KEYSTILE_QUEUE__URL", "memory://")]).expect_err("no section");
+    assert!(said.starts_with("`queue`"), "{said}");
 }

@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, hint::black_box, sync::Arc, time::Duration};
 use futures::FutureExt;
 use hmac::{Hmac, KeyInit, Mac};
 use issuance::Issuance;
+use keystile_cache::memory::Memory;
 use keystile_contract::SealKeys;
 use keystile_domain::{
     Clock, ComponentId, Grant, Role, Tick,
@@ -73,6 +74,7 @@ async fn rig() -> Rig {
         seal_keys: SealKeys::derive(Role::Verification, &[(1, [1; 32])]),
         token_keys: ring,
         issuance: issuance.transport(),
+        l2: Arc::new(Memory::new(1 << 20, Arc::new(RealClock))),
     };
     let service = keystile_verification::build(Config::default(), deps).expect("built");
     let running = service.clone();

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use keystile_domain::Tick;
-
 use crate::{l1::L1, negative::Negatives};
 
 /// How long anything is kept, from when issuance was asked. Design §6.2.
@@ -18,9 +16,4 @@ impl Caches {
     pub(crate) fn new(l1_bytes: u64, negative_entries: usize) -> Self {
         Self { l1: L1::new(l1_bytes), negatives: Negatives::new(negative_entries) }
     }
-}
-
-/// Is the time of what was read then over?
-pub(crate) fn is_over(read_at: Tick, now: Tick) -> bool {
-    now.since(read_at) >= TTL
 }

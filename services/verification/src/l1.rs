@@ -21,18 +21,18 @@ pub(crate) struct Entry {
     pub(crate) secret: SecretId,
     /// What the facts reflect.
     pub(crate) as_of: Position,
-    /// Before issuance was asked.
-    pub(crate) read_at: Tick,
+    /// An hour after issuance was asked.
+    pub(crate) ends_at: Tick,
     /// Does anything in the facts end by the wall clock? Else [`KeyFacts::decide`] has no use for
     /// it, and reading it would be a tenth of a warm answer.
     pub(crate) ends: bool,
 }
 
 impl Entry {
-    pub(crate) fn new(facts: KeyFacts, secret: SecretId, as_of: Position, read_at: Tick) -> Self {
+    pub(crate) fn new(facts: KeyFacts, secret: SecretId, as_of: Position, ends_at: Tick) -> Self {
         let ends = facts.expires_at.is_some()
             || facts.secrets.iter().any(|secret| secret.not_after.is_some());
-        Self { facts, secret, as_of, read_at, ends }
+        Self { facts, secret, as_of, ends_at, ends }
     }
 
     /// About how many bytes it holds.
@@ -148,8 +148,8 @@ pub(crate) mod tests {
             grants: Box::default(),
         };
         let as_of = Position { history: History { database: [1; 16], timeline: 0 }, seq: 1 };
-        let read_at = Tick::from_boot(Duration::ZERO);
-        Arc::new(Entry::new(facts, SecretId::from_uuid(id), as_of, read_at))
+        let ends_at = Tick::from_boot(Duration::from_hours(1));
+        Arc::new(Entry::new(facts, SecretId::from_uuid(id), as_of, ends_at))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Verification: may this token be used for this, now? Design §5.
 //!
-//! Owns nothing durable: L1, the tokens known to be worthless, the look-ups in flight. A token that
+//! Owns nothing durable: L1 and what it seals into L2, the tokens known to be worthless, the look-ups in flight. A token that
 //! this installation did not mint is refused by arithmetic; a genuine one is answered from L1
 //! without a network hop while this node's lease is current.
 //!
@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod flight;
 mod l1;
+mod l2;
 mod lookup;
 mod negative;
 mod prove;
@@ -23,6 +24,7 @@ mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use keystile_cache::L2;
 use keystile_contract::{
     SealKeys, Transport,
     proto::verification::v1::verification_service_server::VerificationServiceServer,
@@ -37,7 +39,7 @@ pub use error::Error;
 pub use stats::{Counts, Stats};
 pub use verify::{Allowed, Answer, Question, Refused, Verifier};
 
-use crate::{caches::Caches, lookup::Lookups, rpc::Rpc};
+use crate::{caches::Caches, l2::SealedCache, lookup::Lookups, rpc::Rpc};
 
 /// What verification needs.
 pub struct Deps {
@@ -51,6 +53,8 @@ pub struct Deps {
     pub token_keys: TokenKeyRing,
     /// The way to issuance.
     pub issuance: Transport,
+    /// Behind L1, shared by all nodes.
+    pub l2: Arc<dyn L2>,
 }
 
 /// The service. Cheap to clone.
@@ -83,12 +87,15 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, InvalidSetting> {
             apply: Arc::clone(&caches) as _,
         },
     );
+    let seal_keys = Arc::new(deps.seal_keys);
+    let l2 = SealedCache::new(deps.l2, Arc::clone(&seal_keys), Arc::clone(&deps.clock));
     let lookups = Lookups::new(
         &config,
         deps.issuance,
         Arc::clone(&deps.clock),
         follower.clone(),
         Arc::clone(&caches),
+        l2,
         Arc::clone(&stats),
     );
     let verifier = Arc::new(Verifier::new(
@@ -99,12 +106,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, InvalidSetting> {
         lookups,
         stats,
     ));
-    let rpc = Rpc::new(
-        Arc::clone(&verifier),
-        Arc::new(deps.seal_keys),
-        deps.clock,
-        config.stream_concurrency,
-    );
+    let rpc = Rpc::new(Arc::clone(&verifier), seal_keys, deps.clock, config.stream_concurrency);
     Ok(Service { verifier, follower, rpc, driver: Arc::new(Mutex::new(Some(driver))) })
 }
 

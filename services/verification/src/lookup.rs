@@ -1,15 +1,14 @@
 //! Asking issuance: admission, single flight, proof, and what is kept of the answer.
 
-mod convert;
-
 use std::{num::NonZero, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use keystile_contract::{
     Failure, Transport,
+    convert::{from_key_facts, required_position},
     proto::issuance::v1::{LookupRequest, LookupResponse, fact_service_client::FactServiceClient},
 };
-use keystile_domain::{Clock, token::Genuine};
+use keystile_domain::{Clock, Position, facts::KeyFacts, token::Genuine};
 use keystile_follower::Follower;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -18,9 +17,10 @@ use tracing::{instrument, warn};
 
 use crate::{
     Config, Error, Stats,
-    caches::Caches,
+    caches::{self, Caches},
     flight::{Began, Flights},
     l1::Entry,
+    l2::SealedCache,
     negative::Negative,
     prove::Prover,
 };
@@ -28,8 +28,10 @@ use crate::{
 /// What a look-up found about one token.
 #[derive(Debug, Clone)]
 pub(crate) enum Found {
-    /// It is a secret of a key.
+    /// It is a secret of a key: issuance was asked.
     Proven(Arc<Entry>),
+    /// It was found to be one earlier: L2 said so.
+    Kept(Arc<Entry>),
     /// It opens nothing.
     Nothing(Negative),
 }
@@ -45,6 +47,7 @@ pub(crate) struct Lookups {
     clock: Arc<dyn Clock>,
     follower: Follower,
     caches: Arc<Caches>,
+    l2: Arc<SealedCache>,
     stats: Arc<Stats>,
 }
 
@@ -55,6 +58,7 @@ impl Lookups {
         clock: Arc<dyn Clock>,
         follower: Follower,
         caches: Arc<Caches>,
+        l2: SealedCache,
         stats: Arc<Stats>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -68,8 +72,20 @@ impl Lookups {
             clock,
             follower,
             caches,
+            l2: Arc::new(l2),
             stats,
         }
+    }
+
+    /// What L2 holds of this token, else a look-up of it; either may have begun earlier, for
+    /// somebody else.
+    pub(crate) async fn kept_or_shared(
+        &self,
+        token: &str,
+        genuine: Genuine,
+    ) -> (Result<Found, Error>, Began) {
+        let lookup = || self.clone().kept_or_fetched(token.into(), genuine);
+        self.flights.join(genuine.digest, lookup).await
     }
 
     /// A look-up of this token that may have begun earlier, for somebody else.
@@ -87,21 +103,30 @@ impl Lookups {
         self.clone().fetch(token.into(), genuine).await
     }
 
+    async fn kept_or_fetched(self, token: SecretString, genuine: Genuine) -> Result<Found, Error> {
+        if let Some(entry) = self.l2.get(&genuine).await
+            && self.keep(&genuine, &entry)
+        {
+            return Ok(Found::Kept(entry));
+        }
+        self.fetch(token, genuine).await
+    }
+
     #[instrument(name = "verification.lookup", skip_all)]
     async fn fetch(self, token: SecretString, genuine: Genuine) -> Result<Found, Error> {
         let _admitted = self.admission.try_acquire().map_err(|_| Error::Overloaded)?;
         Stats::count(&self.stats.lookups);
-        let read_at = self.clock.tick();
+        let ends_at = self.clock.tick() + caches::TTL;
         let answer = self.ask(&genuine).await.map_err(|failure| {
             warn!(kind = ?failure.kind, reason = %failure.reason, %failure, "a look-up failed");
             Error::Lookup
         })?;
-        let (as_of, facts) = convert::looked_up(&answer).map_err(|failure| {
+        let (as_of, facts) = looked_up(&answer).map_err(|failure| {
             warn!(%failure, "issuance's facts cannot be read");
             Error::Defect("issuance's facts cannot be read")
         })?;
         let Some(facts) = facts else {
-            return Ok(self.keep_nothing(&genuine, Negative { key: None, as_of, read_at }));
+            return Ok(self.keep_nothing(&genuine, Negative { key: None, as_of, ends_at }));
         };
         if facts.kid != genuine.kid || facts.environment != genuine.environment {
             return Err(Error::Defect("issuance answered about another key"));
@@ -109,14 +134,25 @@ impl Lookups {
         let Some(secret) = self.prover.prove(token, genuine.token_key_version, &facts).await?
         else {
             let key = Some(facts.key);
-            return Ok(self.keep_nothing(&genuine, Negative { key, as_of, read_at }));
+            return Ok(self.keep_nothing(&genuine, Negative { key, as_of, ends_at }));
         };
-        let entry = Arc::new(Entry::new(facts, secret, as_of, read_at));
-        // Checked again at each use; here it spares the memory.
-        if self.follower.check(&as_of, entry.facts.scopes()).is_ok() {
-            self.caches.l1.insert(genuine.digest, Arc::clone(&entry));
+        let entry = Arc::new(Entry::new(facts, secret, as_of, ends_at));
+        if self.keep(&genuine, &entry) {
+            // Whoever asked does not wait for it.
+            let (l2, kept) = (Arc::clone(&self.l2), Arc::clone(&entry));
+            tokio::spawn(async move { l2.put(&genuine.digest, &kept).await });
         }
         Ok(Found::Proven(entry))
+    }
+
+    /// Keeps an entry in L1, unless a cut has overtaken it. That is checked again at each use; here
+    /// it spares the memory.
+    fn keep(&self, genuine: &Genuine, entry: &Arc<Entry>) -> bool {
+        let current = self.follower.check(&entry.as_of, entry.facts.scopes()).is_ok();
+        if current {
+            self.caches.l1.insert(genuine.digest, Arc::clone(entry));
+        }
+        current
     }
 
     fn keep_nothing(&self, genuine: &Genuine, negative: Negative) -> Found {
@@ -135,4 +171,10 @@ impl Lookups {
             Err(_) => Err(tonic::Status::deadline_exceeded("the deadline passed").into()),
         }
     }
+}
+
+/// The answer to a look-up: as of when, and the facts if there is such a key.
+fn looked_up(answer: &LookupResponse) -> Result<(Position, Option<KeyFacts>), Failure> {
+    let as_of = required_position("as_of", answer.as_of.as_ref())?;
+    Ok((as_of, answer.facts.as_ref().map(from_key_facts).transpose()?))
 }

@@ -24,8 +24,8 @@ pub(crate) struct Negative {
     pub(crate) key: Option<KeyId>,
     /// What that reflects.
     pub(crate) as_of: Position,
-    /// Before issuance was asked.
-    pub(crate) read_at: Tick,
+    /// An hour after issuance was asked.
+    pub(crate) ends_at: Tick,
 }
 
 pub(crate) struct Negatives {

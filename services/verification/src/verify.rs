@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Error, Stats,
-    caches::{self, Caches},
+    caches::Caches,
     flight::Began,
     l1::Entry,
     lookup::{Found, Lookups},
@@ -179,15 +179,23 @@ impl Verifier {
     /// From issuance.
     async fn cold(&self, genuine: Genuine, question: &Question<'_>) -> Result<Answer, Error> {
         Stats::count(&self.stats.cache_misses);
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             // Without a lease there may be changes that this node has not heard of, so only a
             // look-up that begins from here on will do.
-            let (found, began) = if self.follower.lease_current() {
-                self.lookups.shared(question.token, genuine).await
-            } else {
-                (self.lookups.own(question.token, genuine).await, Began::Since)
+            let (found, began) = match (self.follower.lease_current(), attempt) {
+                (true, 0) => self.lookups.kept_or_shared(question.token, genuine).await,
+                // What L2 holds was not good enough.
+                (true, _) => self.lookups.shared(question.token, genuine).await,
+                (false, _) => (self.lookups.own(question.token, genuine).await, Began::Since),
             };
             match found? {
+                // Read earlier, by whichever node: as good as L1, no better.
+                Found::Kept(entry) => {
+                    let usable = self.admit(self.clock.tick(), &entry);
+                    if usable.is_ok() && reaches(&entry.as_of, question) {
+                        return Ok(self.decide(entry, question));
+                    }
+                }
                 Found::Proven(entry) => {
                     let usable = match began {
                         Began::Since => self.follower.check(&entry.as_of, entry.facts.scopes()),
@@ -214,7 +222,7 @@ impl Verifier {
     /// May what was read earlier be used now? `now` was read after the question came.
     fn admit(&self, now: Tick, entry: &Entry) -> Result<(), Rejected> {
         self.follower.admit_at(now, &entry.as_of, entry.facts.scopes())?;
-        if caches::is_over(entry.read_at, now) {
+        if now >= entry.ends_at {
             return Err(Rejected::Stale { needed: entry.as_of });
         }
         Ok(())
@@ -224,7 +232,7 @@ impl Verifier {
     fn admit_negative(&self, now: Tick, negative: &Negative) -> Result<(), Rejected> {
         self.follower.admit_at(now, &negative.as_of, scope(negative))?;
         let known = !self.caches.negatives.still_unknown(negative);
-        if known || caches::is_over(negative.read_at, now) {
+        if known || now >= negative.ends_at {
             return Err(Rejected::Stale { needed: negative.as_of });
         }
         Ok(())

@@ -11,7 +11,7 @@ use keystile_console::{
 };
 use keystile_domain::{AuditId, Clock as _, ManagementTokenId, MemberRole, TeamId, UserId};
 use keystile_sql::{Database, Pool};
-use keystile_testkit::{MockClock, SeededEntropy};
+use keystile_testkit::{MockClock, Postgres, SeededEntropy};
 
 struct Make {
     clock: MockClock,
@@ -149,10 +149,19 @@ async fn the_memory_store_conforms() {
 #[tokio::test]
 async fn the_sql_store_conforms_on_sqlite() {
     let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}/console.db", folder.path().display());
+    conforms(&migrated(format!("sqlite://{}/console.db", folder.path().display())).await).await;
+}
+
+#[tokio::test]
+async fn the_sql_store_conforms_on_postgres() {
+    let server = Postgres::start();
+    conforms(&migrated(server.database()).await).await;
+}
+
+async fn migrated(url: String) -> SqlStore {
     let database = Database::connect(&url.into(), Pool::default()).await.expect("connects");
     assert_eq!(database.pending::<Migrator>().await.expect("reads"), ["m0001_initial"]);
     database.migrate::<Migrator>().await.expect("migrates");
     assert!(database.pending::<Migrator>().await.expect("reads").is_empty());
-    conforms(&SqlStore::new(database)).await;
+    SqlStore::new(database)
 }

@@ -3,14 +3,13 @@
 use keystile_contract::{
     Failure,
     convert::{
-        environment, from_environment, grant, ip_net, limits, optional_wall, parse, parse_optional,
-        receipt, text, timestamp,
+        environment, from_environment, from_key_status, grant, ip_net, key_status, limits,
+        optional_wall, parse, parse_optional, receipt, text, timestamp,
     },
     proto::{common::v1 as common, issuance::v1 as proto},
 };
 use keystile_domain::{
     Environment,
-    facts::{KeyFacts, KeyStatus},
     name::{Description, InvalidText, Name},
     plan::Plan,
 };
@@ -35,23 +34,6 @@ fn description(text: &str) -> Result<Description, Failure> {
 
 fn required_environment(value: common::Environment) -> Result<Environment, Failure> {
     from_environment(value).ok_or_else(|| Failure::invalid("environment", "is required"))
-}
-
-pub(super) const fn status(value: KeyStatus) -> proto::KeyStatus {
-    match value {
-        KeyStatus::Active => proto::KeyStatus::Active,
-        KeyStatus::Disabled => proto::KeyStatus::Disabled,
-        KeyStatus::Revoked => proto::KeyStatus::Revoked,
-    }
-}
-
-const fn from_status(value: proto::KeyStatus) -> Option<KeyStatus> {
-    match value {
-        proto::KeyStatus::Unspecified => None,
-        proto::KeyStatus::Active => Some(KeyStatus::Active),
-        proto::KeyStatus::Disabled => Some(KeyStatus::Disabled),
-        proto::KeyStatus::Revoked => Some(KeyStatus::Revoked),
-    }
 }
 
 /// A number of an enum that this version knows.
@@ -114,7 +96,7 @@ pub(super) fn list(request: proto::ListKeysRequest) -> Result<ListKeys, Failure>
     Ok(ListKeys {
         page_size: request.page_size,
         environment: from_environment(known("environment", request.environment)?),
-        status: from_status(known("status", request.status)?),
+        status: from_key_status(known("status", request.status)?),
         app: parse_optional("app_key", &request.app_key)?,
         sort: match known("sort", request.sort)? {
             proto::KeySort::Unspecified | proto::KeySort::CreatedDesc => KeySort::CreatedDesc,
@@ -139,7 +121,7 @@ pub(super) fn key(record: &KeyRecord) -> proto::Key {
         name: record.name.to_string(),
         description: record.description.as_str().to_owned(),
         environment: environment(record.environment).into(),
-        status: status(record.status).into(),
+        status: key_status(record.status).into(),
         public_key: record.kid.public_key(record.environment),
         masked_token: record.kid.masked(record.environment),
         expires_at: record.expires_at.map(timestamp),
@@ -211,32 +193,4 @@ pub(super) fn plan(message: Option<&proto::Plan>) -> Result<Plan, Failure> {
         max_keys: plan.max_keys,
         monthly_requests: plan.monthly_requests,
     })
-}
-
-pub(super) fn facts(facts: &KeyFacts) -> proto::KeyFacts {
-    let secrets = facts.secrets.iter().map(|secret| proto::SecretFacts {
-        id: secret.id.to_string(),
-        phc: secret.phc.to_string(),
-        token_key_version: secret.token_key_version.into(),
-        not_after: secret.not_after.map(timestamp),
-    });
-    let grants = facts
-        .grants
-        .iter()
-        .map(|held| proto::GrantFacts { grant: Some(grant(&held.grant)), usable: held.usable });
-    proto::KeyFacts {
-        key_id: facts.key.to_string(),
-        team_id: facts.team.to_string(),
-        kid: facts.kid.to_string(),
-        name: facts.name.to_string(),
-        environment: environment(facts.environment).into(),
-        status: status(facts.status).into(),
-        team_suspended: facts.team_suspended,
-        api_access: facts.api_access,
-        expires_at: facts.expires_at.map(timestamp),
-        ip_allow_list: facts.ip_allow_list.iter().map(ToString::to_string).collect(),
-        limits: Some(limits(facts.limits)),
-        secrets: secrets.collect(),
-        grants: grants.collect(),
-    }
 }

@@ -1,7 +1,7 @@
 //! `FactService`.
 
 use keystile_contract::{
-    convert::{from_scope, parse, parse_optional, position, refusal},
+    convert::{from_scope, key_facts, parse, parse_optional, position, refusal},
     proto::issuance::v1::{
         AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse, SetScopeStatusRequest,
         SetScopeStatusResponse, authorize_response::Outcome, fact_service_server::FactService,
@@ -25,7 +25,7 @@ impl FactService for Service {
         let (as_of, facts) = Service::lookup(self, kid).await?;
         Ok(Response::new(LookupResponse {
             as_of: Some(position(&as_of)),
-            facts: facts.as_ref().map(convert::facts),
+            facts: facts.as_ref().map(key_facts),
         }))
     }
 

@@ -1,4 +1,4 @@
-//! The conformance suite of the store: both implementations, one set of promises.
+//! The conformance suite of the store: memory, SQLite and Postgres, one set of promises.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -19,26 +19,40 @@ use keystile_issuance::{
         TeamRecord, TeamStatus, memory::MemoryStore, sql::SqlStore,
     },
 };
-use keystile_testkit::SeededEntropy;
+use keystile_testkit::{Postgres, SeededEntropy};
 use time::{OffsetDateTime, macros::datetime};
 
-use crate::world::{HISTORY, sqlite};
+use crate::world::{HISTORY, migrated, sqlite};
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
 struct Bench {
     store: Arc<dyn Store>,
     entropy: SeededEntropy,
-    _folder: Option<tempfile::TempDir>,
+    /// What the store stands on, for as long as it is used.
+    _ground: Ground,
 }
 
-async fn benches() -> [Bench; 2] {
-    let (folder, database) = sqlite().await;
-    let sql = SqlStore::open(database, &SeededEntropy::new(3)).await.expect("opens");
+enum Ground {
+    Nothing,
+    Folder { _folder: tempfile::TempDir },
+    Server { _server: Box<Postgres> },
+}
+
+async fn benches() -> [Bench; 3] {
+    let (folder, sqlite) = sqlite().await;
+    let server = Box::new(Postgres::start());
+    let postgres = migrated(server.database()).await;
+    let sql = async |database| {
+        let store = SqlStore::open(database, &SeededEntropy::new(3)).await;
+        Arc::new(store.expect("opens"))
+    };
+    let bench = |store, ground| Bench { store, entropy: SeededEntropy::new(4), _ground: ground };
     let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
     [
-        Bench { store: Arc::new(sql), entropy: SeededEntropy::new(4), _folder: Some(folder) },
-        Bench { store: Arc::new(memory), entropy: SeededEntropy::new(4), _folder: None },
+        bench(Arc::new(memory), Ground::Nothing),
+        bench(sql(sqlite).await, Ground::Folder { _folder: folder }),
+        bench(sql(postgres).await, Ground::Server { _server: server }),
     ]
 }
 

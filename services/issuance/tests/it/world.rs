@@ -154,9 +154,14 @@ pub(crate) fn ring() -> TokenKeyRing {
 pub(crate) async fn sqlite() -> (tempfile::TempDir, Database) {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}/issuance.db", folder.path().display());
+    (folder, migrated(url).await)
+}
+
+/// A database whose schema is up to date.
+pub(crate) async fn migrated(url: String) -> Database {
     let database = Database::connect(&url.into(), Pool::default()).await.expect("connects");
     sql::migrate(&database).await.expect("migrates");
-    (folder, database)
+    database
 }
 
 impl World {

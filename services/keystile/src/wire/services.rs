@@ -73,6 +73,7 @@ impl Services {
                 seal_keys: seal_keys.of(Role::Verification),
                 token_keys: secrets.token_keys,
                 issuance: way(&issuance_stack, Role::Verification),
+                l2: settings.cache.open(Arc::clone(&clock))?,
             },
         )?;
         let verification_stack = stack(verification.grpc(), grpc::Limits::default());

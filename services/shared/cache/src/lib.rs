@@ -5,13 +5,18 @@
 //! Never: reads what it stores, or is trusted. A value comes sealed and goes sealed; how fresh it
 //! is, who wrote it and whether it may be used is for who opens it.
 
+mod breaker;
+mod config;
 pub mod conformance;
 pub mod memory;
+pub mod redis;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use keystile_domain::token::Digest;
+
+pub use config::{Config, Error};
 
 /// A cache that may lose anything at any time. A backend that is down or slow has misses, not
 /// errors: whoever asks goes on without it.

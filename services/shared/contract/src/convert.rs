@@ -1,6 +1,8 @@
 //! Messages ↔ domain types that several services share. Every way in is fallible and names the
 //! field; an enum's zero is refused.
 
+mod facts;
+
 use std::{collections::BTreeSet, net::IpAddr, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
@@ -13,6 +15,8 @@ use prost_types::Timestamp;
 use time::OffsetDateTime;
 
 use crate::{proto::common::v1 as proto, status::Failure};
+
+pub use facts::{from_key_facts, from_key_status, key_facts, key_status};
 
 /// An instant as a message.
 #[must_use]

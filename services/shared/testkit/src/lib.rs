@@ -5,9 +5,14 @@
 pub mod clock;
 pub mod entropy;
 pub mod log;
+pub mod postgres;
+mod process;
+pub mod redis;
 pub mod upstream;
 
 pub use clock::MockClock;
 pub use entropy::SeededEntropy;
 pub use log::LogDouble;
+pub use postgres::Postgres;
+pub use redis::Redis;
 pub use upstream::Upstream;

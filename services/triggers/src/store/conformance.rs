@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keystile_domain::{KeyId, Position, Scope, TeamId, log::History};
 use keystile_sql::{Database, Pool};
+use keystile_testkit::Postgres;
 use uuid::Uuid;
 
 use super::{Store, memory::MemoryStore, sql::SqlStore};
@@ -55,6 +56,14 @@ async fn a_long_log_is_one_step(store: Arc<dyn Store>) {
     assert_eq!(store.tombstones().await, Ok(2_500));
 }
 
+async fn migrated(url: String) -> Arc<dyn Store> {
+    let database = Database::connect(&url.into(), Pool::default()).await.expect("connects");
+    assert!(!SqlStore::pending(&database).await.expect("works").is_empty());
+    SqlStore::migrate(&database).await.expect("migrates");
+    assert_eq!(SqlStore::pending(&database).await, Ok(Vec::new()));
+    Arc::new(SqlStore::new(database))
+}
+
 macro_rules! conformance {
     ($($name:ident)*) => {
         mod in_memory {
@@ -71,11 +80,16 @@ macro_rules! conformance {
             async fn $name() {
                 let folder = tempfile::tempdir().expect("a folder");
                 let url = format!("sqlite://{}/triggers.db", folder.path().display());
-                let database =
-                    Database::connect(&url.into(), Pool::default()).await.expect("connects");
-                SqlStore::migrate(&database).await.expect("migrates");
-                assert_eq!(SqlStore::pending(&database).await, Ok(Vec::new()));
-                super::$name(Arc::new(SqlStore::new(database))).await;
+                super::$name(migrated(url).await).await;
+            })*
+        }
+
+        mod in_postgres {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let server = Postgres::start();
+                super::$name(migrated(server.database()).await).await;
             })*
         }
     };

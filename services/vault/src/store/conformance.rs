@@ -8,6 +8,7 @@ use keystile_domain::{
 };
 use keystile_seal::{DataKeyId, DataKeyRecord, USE_LIMIT};
 use keystile_sql::{Database, Pool};
+use keystile_testkit::Postgres;
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
@@ -258,6 +259,14 @@ async fn there_is_a_sample_for_each_key_encryption_key(store: Arc<dyn Store>) {
     assert_eq!(versions, [1, 3]);
 }
 
+async fn migrated(url: String) -> Arc<dyn Store> {
+    let database = Database::connect(&url.into(), Pool::default()).await.expect("connects");
+    assert!(!SqlStore::pending(&database).await.expect("works").is_empty());
+    SqlStore::migrate(&database).await.expect("migrates");
+    assert_eq!(SqlStore::pending(&database).await, Ok(Vec::new()));
+    Arc::new(SqlStore::new(database))
+}
+
 macro_rules! conformance {
     ($($name:ident)*) => {
         mod in_memory {
@@ -274,11 +283,16 @@ macro_rules! conformance {
             async fn $name() {
                 let folder = tempfile::tempdir().expect("a folder");
                 let url = format!("sqlite://{}/vault.db", folder.path().display());
-                let database =
-                    Database::connect(&url.into(), Pool::default()).await.expect("connects");
-                SqlStore::migrate(&database).await.expect("migrates");
-                assert_eq!(SqlStore::pending(&database).await, Ok(Vec::new()));
-                super::$name(Arc::new(SqlStore::new(database))).await;
+                super::$name(migrated(url).await).await;
+            })*
+        }
+
+        mod in_postgres {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let server = Postgres::start();
+                super::$name(migrated(server.database()).await).await;
             })*
         }
     };

@@ -13,8 +13,8 @@ use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
 use keystile_contract::{
     Identity, Transport, convert,
     proto::issuance::v1::{
-        self as proto, AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse,
-        SetScopeStatusRequest, SetScopeStatusResponse,
+        AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse, SetScopeStatusRequest,
+        SetScopeStatusResponse,
         fact_service_server::{FactService, FactServiceServer},
         log_service_server::LogServiceServer,
     },
@@ -194,7 +194,7 @@ impl FactService for Issuance {
             };
             LookupResponse {
                 as_of: Some(convert::position(&Position { seq, ..head })),
-                facts: facts.as_ref().map(message),
+                facts: facts.as_ref().map(convert::key_facts),
             }
         };
         self.arrived.fetch_add(1, Ordering::SeqCst);
@@ -214,38 +214,5 @@ impl FactService for Issuance {
         _: Request<SetScopeStatusRequest>,
     ) -> Result<Response<SetScopeStatusResponse>, Status> {
         Err(Status::unimplemented("verification does not ask"))
-    }
-}
-
-fn message(facts: &KeyFacts) -> proto::KeyFacts {
-    let status = match facts.status {
-        KeyStatus::Active => proto::KeyStatus::Active,
-        KeyStatus::Disabled => proto::KeyStatus::Disabled,
-        KeyStatus::Revoked => proto::KeyStatus::Revoked,
-    };
-    let secrets = facts.secrets.iter().map(|secret| proto::SecretFacts {
-        id: secret.id.to_string(),
-        phc: secret.phc.to_string(),
-        token_key_version: secret.token_key_version.into(),
-        not_after: secret.not_after.map(convert::timestamp),
-    });
-    let grants = facts.grants.iter().map(|held| proto::GrantFacts {
-        grant: Some(convert::grant(&held.grant)),
-        usable: held.usable,
-    });
-    proto::KeyFacts {
-        key_id: facts.key.to_string(),
-        team_id: facts.team.to_string(),
-        kid: facts.kid.to_string(),
-        name: facts.name.to_string(),
-        environment: convert::environment(facts.environment).into(),
-        status: status.into(),
-        team_suspended: facts.team_suspended,
-        api_access: facts.api_access,
-        expires_at: facts.expires_at.map(convert::timestamp),
-        ip_allow_list: facts.ip_allow_list.iter().map(ToString::to_string).collect(),
-        limits: Some(convert::limits(facts.limits)),
-        secrets: secrets.collect(),
-        grants: grants.collect(),
     }
 }

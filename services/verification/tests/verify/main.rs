@@ -6,6 +6,7 @@
 mod forged;
 mod freshness;
 mod issuance;
+mod l2;
 mod model;
 mod rpc;
 mod secrets;
@@ -13,6 +14,7 @@ mod secrets;
 use std::{sync::Arc, time::Duration};
 
 use issuance::Issuance;
+use keystile_cache::memory::Memory;
 use keystile_contract::SealKeys;
 use keystile_domain::{
     Environment, Grant, Position, Role,
@@ -28,6 +30,7 @@ const SEALING_KEYS: [(u32, [u8; 32]); 1] = [(1, [1; 32])];
 struct Rig {
     clock: MockClock,
     issuance: Issuance,
+    l2: Arc<Memory>,
     service: Service,
     _stop: DropGuard,
 }
@@ -35,7 +38,18 @@ struct Rig {
 impl Rig {
     /// With a lease.
     async fn new() -> Self {
-        let rig = Self::without_lease(Config::default());
+        Self::without_lease(Config::default()).running().await
+    }
+
+    /// Another node of the same installation, with a lease.
+    async fn another(&self) -> Self {
+        let (clock, issuance, l2) =
+            (self.clock.clone(), self.issuance.clone(), Arc::clone(&self.l2));
+        Self::node(Config::default(), clock, issuance, l2).running().await
+    }
+
+    async fn running(self) -> Self {
+        let rig = self;
         let running = rig.service.clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -48,16 +62,23 @@ impl Rig {
     fn without_lease(config: Config) -> Self {
         let clock = MockClock::default();
         let ring = TokenKeyRing::new([(1, [7; 32])]).expect("a ring");
-        let issuance = Issuance::new(ring.clone(), clock.clone(), Arc::new(SeededEntropy::new(1)));
+        let issuance = Issuance::new(ring, clock.clone(), Arc::new(SeededEntropy::new(1)));
+        let l2 = Arc::new(Memory::new(1 << 20, Arc::new(clock.clone())));
+        Self::node(config, clock, issuance, l2)
+    }
+
+    fn node(config: Config, clock: MockClock, issuance: Issuance, l2: Arc<Memory>) -> Self {
         let deps = Deps {
             clock: Arc::new(clock.clone()),
-            entropy: Arc::new(SeededEntropy::new(2)),
+            // Each node is an incarnation of its own.
+            entropy: Arc::clone(&issuance.entropy),
             seal_keys: SealKeys::derive(Role::Verification, &SEALING_KEYS),
-            token_keys: ring,
+            token_keys: issuance.ring.clone(),
             issuance: issuance.transport(),
+            l2: Arc::clone(&l2) as _,
         };
         let service = keystile_verification::build(config, deps).expect("built");
-        Self { clock, issuance, service, _stop: CancellationToken::new().drop_guard() }
+        Self { clock, issuance, l2, service, _stop: CancellationToken::new().drop_guard() }
     }
 
     async fn verify(&self, token: &str) -> Result<Answer, Error> {

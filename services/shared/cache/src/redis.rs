@@ -1,0 +1,259 @@
+//! L2 in Redis, a single server or a Cluster, over one pipelined connection.
+//!
+//! A command that is not answered within a few milliseconds is a miss; a server that does not
+//! answer at all is not asked for a while. Connecting and reconnecting happen in the background.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use keystile_domain::{Clock, token::Digest};
+use redis::{
+    Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisError,
+    RedisResult, TlsCertificates,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    cluster::{ClusterClient, ClusterClientBuilder},
+    cluster_async::ClusterConnection,
+    io::tcp::TcpSettings,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::task::AbortHandle;
+
+use crate::{L2, breaker::Breaker};
+
+/// What the keys of this format begin with. An entry under another prefix is never read.
+const PREFIX: &[u8] = b"ks:1:";
+/// How long a connection may take to come to be.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long after a failed attempt the next one begins, at most.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// How long sent bytes may stay unacknowledged before the connection counts as dead.
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a Redis is reached.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `redis://[user:password@]host:port`, `rediss://…` over TLS, `redis-cluster://host,host…` and
+    /// `rediss-cluster://…`.
+    pub url: SecretString,
+    /// The CA that signed the server's certificate, PEM; without it, those that browsers trust.
+    pub ca: Option<Vec<u8>>,
+    /// How long a command may take before it counts as a miss.
+    pub timeout: Duration,
+}
+
+/// The URL is not one of a Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Another scheme, or not a URL at all.
+    #[error(
+        "expected redis://host:port, rediss://…, redis-cluster://host:port,host:port or \
+         rediss-cluster://…"
+    )]
+    Url,
+    /// What should be a certificate of a CA is none.
+    #[error("the CA certificate is not PEM")]
+    Ca,
+}
+
+/// An L2 in Redis. Dropped, it disconnects.
+pub struct Redis {
+    link: Arc<OnceLock<Link>>,
+    connecting: AbortHandle,
+    breaker: Breaker,
+    timeout: Duration,
+}
+
+/// A connection that heals itself.
+#[derive(Clone)]
+enum Link {
+    Single(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+enum Server {
+    Single(Box<Client>),
+    Cluster(Box<ClusterClient>),
+}
+
+impl Redis {
+    /// Begins to connect. Until that is done everything is a miss. Needs a runtime.
+    ///
+    /// # Errors
+    /// [`Error`]; that nobody answers is none.
+    pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let server = server(settings)?;
+        let link = Arc::new(OnceLock::new());
+        let connecting = tokio::spawn(connect(server, Arc::clone(&link))).abort_handle();
+        Ok(Self { link, connecting, breaker: Breaker::new(clock), timeout: settings.timeout })
+    }
+
+    /// Is the server answering, as far as is known?
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.link.get().is_some() && !self.breaker.is_open()
+    }
+
+    /// The answer, if it comes in time.
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+        let mut link = self.link.get()?.clone();
+        if !self.breaker.passes() {
+            return None;
+        }
+        let asked = async {
+            match &mut link {
+                Link::Single(connection) => command.query_async(connection).await,
+                Link::Cluster(connection) => command.query_async(connection).await,
+            }
+        };
+        let answer: Result<RedisResult<T>, _> = tokio::time::timeout(self.timeout, asked).await;
+        let cause = match &answer {
+            Ok(Ok(_)) => None,
+            // Never the error's own words: they may repeat what was sent.
+            Ok(Err(error)) if error.is_unrecoverable_error() || error.is_io_error() => {
+                Some(error.category())
+            }
+            // It is full, or its user may not: it answers.
+            Ok(Err(error)) => {
+                tracing::debug!(cause = error.category(), "Redis refused a command");
+                None
+            }
+            Err(_) => Some("no answer in time"),
+        };
+        if self.breaker.ended(cause.is_none()) {
+            if let Some(cause) = cause {
+                tracing::warn!(cause, "Redis fails: going on without it");
+            } else {
+                tracing::info!("Redis answers again");
+            }
+        }
+        answer.ok()?.ok()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.connecting.abort();
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("answers", &self.answers()).finish_non_exhaustive()
+    }
+}
+
+fn key(digest: &Digest) -> Vec<u8> {
+    [PREFIX, digest.as_bytes()].concat()
+}
+
+#[async_trait]
+impl L2 for Redis {
+    async fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
+        let mut get = redis::cmd("GET");
+        get.arg(key(digest));
+        let value: Option<Vec<u8>> = self.ask(&get).await?;
+        value.map(Into::into)
+    }
+
+    async fn put(&self, digest: &Digest, value: Arc<[u8]>, ttl: Duration) {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut set = redis::cmd("SET");
+        set.arg(key(digest)).arg(&*value).arg("PX").arg(ttl);
+        let _: Option<()> = self.ask(&set).await;
+    }
+
+    async fn remove(&self, digest: &Digest) {
+        let mut del = redis::cmd("DEL");
+        del.arg(key(digest));
+        let _: Option<()> = self.ask(&del).await;
+    }
+}
+
+fn server(settings: &Settings) -> Result<Server, Error> {
+    let url = settings.url.expose_secret();
+    let (scheme, rest) = url.split_once("://").ok_or(Error::Url)?;
+    let certificates =
+        settings.ca.clone().map(|ca| TlsCertificates { client_tls: None, root_cert: Some(ca) });
+    match scheme {
+        "redis" | "rediss" => {
+            let info = url.into_connection_info().map_err(|_| Error::Url)?;
+            let info = info.set_tcp_settings(tcp());
+            let client = match certificates {
+                Some(certificates) if is_tls(info.addr()) => {
+                    Client::build_with_tls(info, certificates).map_err(|_| Error::Ca)?
+                }
+                _ => Client::open(info).map_err(|_| Error::Url)?,
+            };
+            Ok(Server::Single(Box::new(client)))
+        }
+        "redis-cluster" | "rediss-cluster" => {
+            let single = scheme.trim_end_matches("-cluster");
+            let (login, hosts) =
+                rest.rsplit_once('@').map_or(("", rest), |(login, hosts)| (login, hosts));
+            let at = if login.is_empty() { "" } else { "@" };
+            let nodes = hosts.trim_end_matches('/').split(',');
+            let nodes: Vec<_> = nodes.map(|host| format!("{single}://{login}{at}{host}")).collect();
+            let mut builder: ClusterClientBuilder = ClusterClient::builder(nodes)
+                .tcp_settings(tcp())
+                .connection_timeout(CONNECT_TIMEOUT);
+            if let Some(certificates) = certificates.filter(|_| single == "rediss") {
+                builder = builder.certs(certificates);
+            }
+            builder.build().map(|client| Server::Cluster(Box::new(client))).map_err(|_| Error::Url)
+        }
+        _ => Err(Error::Url),
+    }
+}
+
+const fn is_tls(address: &ConnectionAddr) -> bool {
+    matches!(address, ConnectionAddr::TcpTls { .. })
+}
+
+fn tcp() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true).set_user_timeout(USER_TIMEOUT)
+}
+
+/// Tries until there is a connection; from then on it heals itself.
+async fn connect(server: Server, link: Arc<OnceLock<Link>>) {
+    let mut told = false;
+    loop {
+        match open(&server).await {
+            Ok(opened) => {
+                tracing::info!("Redis is connected");
+                let _ = link.set(opened);
+                return;
+            }
+            Err(error) if !told => {
+                tracing::warn!(
+                    cause = error.category(),
+                    "Redis is not reached: going on without it"
+                );
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+async fn open(server: &Server) -> RedisResult<Link> {
+    match server {
+        Server::Single(client) => {
+            let config = ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                .set_response_timeout(Some(CONNECT_TIMEOUT))
+                .set_max_delay(RECONNECT_PAUSE);
+            let client = Client::clone(client);
+            Ok(Link::Single(ConnectionManager::new_with_config(client, config).await?))
+        }
+        Server::Cluster(client) => {
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_connection()).await;
+            let late = |_| RedisError::from((ErrorKind::Io, "no connection in time"));
+            Ok(Link::Cluster(opened.map_err(late)??))
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A private Postgres on loopback.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tempfile::TempDir;
+
+use crate::process::{Process, free_port, wait_for};
+
+/// Postgres refuses to run as root: then it runs as nobody.
+const NOBODY: u32 = 65_534;
+/// The password of the superuser of a server that only this test can reach.
+const PASSWORD: &str = "private";
+
+/// A running Postgres with an empty cluster of its own. It ends with the test.
+#[derive(Debug)]
+pub struct Postgres {
+    // Before the folder, so that the server ends first.
+    process: Option<Process>,
+    folder: TempDir,
+    port: u16,
+    user: Option<u32>,
+    databases: AtomicU32,
+}
+
+impl Postgres {
+    /// Makes a cluster and starts its server.
+    ///
+    /// # Panics
+    /// If no server is installed, or it does not start; says what it said.
+    #[must_use]
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = fs::metadata(folder.path()).expect("its owner").uid() == 0;
+        let user = root.then_some(NOBODY);
+        chown(folder.path(), user, None).expect("given to the server");
+        let password = folder.path().join("password");
+        fs::write(&password, PASSWORD).expect("written");
+        chown(&password, user, None).expect("given to the server");
+        let mut server =
+            Self { process: None, folder, port: free_port(), user, databases: AtomicU32::new(0) };
+        let data = server.data();
+        let made = server
+            .command("initdb")
+            .args(["--no-sync", "--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"])
+            .args(["--locale=C.UTF-8", "--no-instructions", "--pwfile"])
+            .arg(&password)
+            .arg("--pgdata")
+            .arg(&data)
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        server.resume();
+        server
+    }
+
+    /// Starts the server again on what it stored.
+    ///
+    /// # Panics
+    /// If it does not start; says what it said.
+    pub fn resume(&mut self) {
+        let (data, port) = (self.data(), self.port.to_string());
+        let data = data.to_str().expect("a path in UTF-8");
+        let arguments = [
+            "-D",
+            data,
+            "-p",
+            &port,
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "max_connections=200",
+        ];
+        let log = self.folder.path().join("log");
+        let started = Process::start(&binary("postgres"), &arguments, self.user, &log);
+        self.process = Some(started);
+        let answers = || {
+            let mut ready = self.command("pg_isready");
+            ready.args(["-q", "-h", "127.0.0.1", "-p", &port]);
+            ready.status().expect("pg_isready runs").success()
+        };
+        wait_for(answers, &log);
+    }
+
+    /// Ends the server; what it stored stays.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// A new, empty database, as a URL.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.psql(&format!("CREATE DATABASE {name}"), &[]);
+        self.url("postgres", PASSWORD, &name)
+    }
+
+    /// How that user reaches that database.
+    #[must_use]
+    pub fn url(&self, user: &str, password: &str, database: &str) -> String {
+        format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs a script as the superuser, with the variables that it names.
+    ///
+    /// # Panics
+    /// If a statement fails; says which.
+    pub fn psql(&self, script: &str, variables: &[(&str, &str)]) {
+        let mut psql = self.command("psql");
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
+        for (name, value) in variables {
+            psql.arg("-v").arg(format!("{name}={value}"));
+        }
+        psql.arg(self.url("postgres", PASSWORD, "postgres"));
+        psql.stdin(self.script(script)).stdout(Stdio::null());
+        let ran = psql.output().expect("psql runs");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
+
+    fn script(&self, text: &str) -> fs::File {
+        let path = self.folder.path().join("script.sql");
+        fs::write(&path, text).expect("written");
+        fs::File::open(path).expect("opened")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(binary(name));
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        command.current_dir(self.folder.path());
+        command
+    }
+}
+
+/// One of Postgres' programs: where Debian puts the newest, else wherever PATH says.
+fn binary(name: &str) -> PathBuf {
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = installed
+        .map(|version| version.path().join("bin").join(name))
+        .filter(|path| path.exists())
+        .max_by_key(|path| version(path));
+    newest.unwrap_or_else(|| PathBuf::from(name))
+}
+
+fn version(path: &Path) -> u32 {
+    let folder = path.ancestors().nth(2).and_then(Path::file_name);
+    folder.and_then(|name| name.to_str()).and_then(|name| name.parse().ok()).unwrap_or(0)
+}
