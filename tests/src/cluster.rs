@@ -1,7 +1,8 @@
-//! A running Keystile: today one process on SQLite, started as a newcomer starts it.
+//! A running Keystile: one process, started as a newcomer starts it, on what the run asks for.
 
 use std::{
     fs,
+    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -18,7 +19,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tonic::transport::Endpoint;
 
-use crate::Api;
+use crate::{Api, shape::Shape};
 
 /// What `bootstrap` made: a team, its owner, a management token.
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ pub struct Team {
 /// A running Keystile and the folder it lives in. Dropped, it is killed and the folder removed.
 pub struct Cluster {
     folder: tempfile::TempDir,
+    shape: Shape,
     ports: [u16; 4],
     /// How often it was started: each start prints one screen.
     starts: usize,
@@ -81,7 +83,11 @@ impl Cluster {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let ports = free_ports().expect("free ports");
-        let mut cluster = Self { folder, ports, starts: 0, child: None, seen: Arc::default() };
+        let (shape, seen) = (Shape::start(), Arc::default());
+        let mut cluster = Self { folder, shape, ports, starts: 0, child: None, seen };
+        if cluster.shape.needs_migration() {
+            cluster.run(&["migrate"]);
+        }
         let teams = teams.iter().map(|name| cluster.bootstrap(name)).collect();
         cluster.launch().await;
         (cluster, teams)
@@ -90,7 +96,7 @@ impl Cluster {
     fn command(&self) -> Command {
         let mut command = Command::new(binary().expect("the binary"));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("KEYSTILE_DATA_DIR", self.data_dir());
+        command.env("KEYSTILE_DATA_DIR", self.data_dir()).envs(self.shape.environment());
         let sections = ["GATEWAY", "CONSOLE", "VERIFICATION", "TELEMETRY"];
         for (section, port) in sections.iter().zip(self.ports) {
             command.env(format!("KEYSTILE_{section}__LISTEN"), format!("127.0.0.1:{port}"));
@@ -100,21 +106,17 @@ impl Cluster {
         command
     }
 
-    fn bootstrap(&self, name: &str) -> Team {
-        let output = self
-            .command()
-            .args([
-                "bootstrap",
-                "--json",
-                "--email",
-                &format!("{name}@example.com"),
-                "--team",
-                name,
-            ])
-            .output()
-            .expect("bootstrap runs");
+    /// Runs a command that ends by itself; what it printed.
+    fn run(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = self.command().args(arguments).output().expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let made: Value = serde_json::from_slice(&output.stdout).expect("bootstrap prints JSON");
+        output.stdout
+    }
+
+    fn bootstrap(&self, name: &str) -> Team {
+        let email = format!("{name}@example.com");
+        let told = self.run(&["bootstrap", "--json", "--email", &email, "--team", name]);
+        let made: Value = serde_json::from_slice(&told).expect("bootstrap prints JSON");
         let text = |field: &str| made[field].as_str().expect(field).to_owned();
         Team { id: text("teamId"), token: text("token") }
     }
@@ -178,6 +180,21 @@ impl Cluster {
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join(".keystile")
+    }
+
+    /// All that it and its servers have written to disk, by file, but for what holds secrets on
+    /// purpose.
+    ///
+    /// # Panics
+    /// If a file cannot be read.
+    #[must_use]
+    pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        files(self.folder.path(), &mut found);
+        for folder in self.shape.folders() {
+            files(&folder, &mut found);
+        }
+        found
     }
 
     fn demo_file(&self) -> PathBuf {
@@ -284,6 +301,27 @@ impl Cluster {
         let made = team.post("/api/manage/v1/keys", &body).await.expect(201);
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         (text(&made.json["key"]["id"]), text(&made.json["token"]))
+    }
+}
+
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        // `secrets` and the demo's files are where secrets belong: 0600, beside the databases.
+        if matches!(name.as_deref(), Some("secrets" | "demo.env" | "cli.toml" | "operator.token")) {
+            continue;
+        }
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            match fs::read(&path) {
+                Ok(bytes) => found.push((path.display().to_string(), bytes)),
+                // A server that still runs removes its own.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod cluster;
 pub mod raw;
+mod shape;
 
 use std::time::Duration;
 

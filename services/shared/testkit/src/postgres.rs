@@ -97,6 +97,12 @@ impl Postgres {
         self.process = None;
     }
 
+    /// Where it stores everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A new, empty database, as a URL.
     ///
     /// # Panics

@@ -11,7 +11,8 @@ use std::{
 
 /// Starts the command that follows, ends it when its own standard input closes, which happens even
 /// if the test is killed.
-const UNTIL_CLOSED: &str = "\"$@\" </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait";
+const UNTIL_CLOSED: &str =
+    "\"$@\" </dev/null & server=$!; cat >/dev/null; kill -CONT $server; kill -INT $server; wait";
 
 /// A running server. Dropped, it is asked to end and waited for.
 #[derive(Debug)]

@@ -45,9 +45,10 @@ impl Redis {
         let folder = self.folder.path();
         let (file, log) = (folder.join("redis.conf"), folder.join("log"));
         let fixed = format!(
-            "bind 127.0.0.1\nport {}\ndir {}\nsave \"\"\nappendonly no\n",
+            "bind 127.0.0.1\nport {}\ndir {}\npidfile {}\nsave \"\"\nappendonly no\n",
             self.port,
-            folder.display()
+            folder.display(),
+            self.pid_file().display(),
         );
         fs::write(&file, fixed + &self.settings.join("\n")).expect("written");
         let file = file.to_str().expect("a path in UTF-8");
@@ -59,6 +60,32 @@ impl Redis {
     /// Ends the server, and with it what it held.
     pub fn stop(&mut self) {
         self.process = None;
+    }
+
+    /// Stops it in the middle of whatever it does: it keeps its connections and answers nothing.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = fs::read_to_string(self.pid_file()).expect("it runs");
+        let sent = Command::new("kill").args([signal, pid.trim()]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.folder.path().join("pid")
     }
 
     /// How to reach it without a log-in.
@@ -73,10 +100,10 @@ impl Redis {
         format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
     }
 
-    /// A path in its folder, for files that its settings name.
+    /// Where it writes what it is told to save.
     #[must_use]
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What redis-cli prints for a command; nothing if the server is not reached.
