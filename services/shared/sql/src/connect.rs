@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, DatabaseConnection,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -58,7 +58,8 @@ impl Database {
     /// flushed to disk, deleted content overwritten) or `postgres://…`.
     ///
     /// # Errors
-    /// [`Error::Url`] for another scheme, [`Error::Unavailable`] if it cannot be reached.
+    /// [`Error::Url`] for another scheme, [`Error::Unavailable`] if it cannot be reached,
+    /// [`Error::NotDurable`] if a Postgres could lose what it acknowledged, or is no primary.
     pub async fn connect(url: &SecretString, pool: Pool) -> Result<Self, Error> {
         let url = url.expose_secret();
         let backend = match url.split_once(':') {
@@ -87,6 +88,9 @@ impl Database {
             options.idle_timeout(None).max_lifetime(None);
         }
         let connection = sea_orm::Database::connect(options).await?;
+        if backend == Backend::Postgres {
+            check_durable(&connection).await?;
+        }
         Ok(Self { connection, backend, writer: Arc::default() })
     }
 
@@ -102,4 +106,23 @@ impl Database {
     pub const fn read(&self) -> &DatabaseConnection {
         &self.connection
     }
+}
+
+/// What was acknowledged must be on disk, or a cut that returned could come undone (design §6.1).
+async fn check_durable(connection: &DatabaseConnection) -> Result<(), Error> {
+    const SETTINGS: &str = "SELECT current_setting('synchronous_commit') <> 'off', \
+         current_setting('fsync') = 'on', NOT pg_is_in_recovery()";
+    let statement = Statement::from_string(DbBackend::Postgres, SETTINGS);
+    let row = connection.query_one_raw(statement).await?.ok_or(Error::Other)?;
+    let rules = [
+        "must not have synchronous_commit off for this login",
+        "must not have fsync off",
+        "must be the primary, not a standby",
+    ];
+    for (at, rule) in rules.into_iter().enumerate() {
+        if !row.try_get_by_index::<bool>(at)? {
+            return Err(Error::NotDurable(rule));
+        }
+    }
+    Ok(())
 }

@@ -21,6 +21,9 @@ pub enum Error {
     /// The URL is not one of a supported database.
     #[error("expected a database URL that starts with sqlite:// or postgres://")]
     Url,
+    /// The server would lose or hide what was acknowledged; says what it must be.
+    #[error("the database server {0}")]
+    NotDurable(&'static str),
     /// Anything else: a defect.
     #[error("the database refused a statement")]
     Other,
@@ -33,7 +36,7 @@ impl Error {
         match self {
             Self::Busy | Self::Unavailable => ErrorKind::Unavailable,
             Self::UniqueViolation => ErrorKind::Conflict,
-            Self::Url => ErrorKind::Invalid,
+            Self::Url | Self::NotDurable(_) => ErrorKind::Invalid,
             Self::Corrupt(_) | Self::Other => ErrorKind::Internal,
         }
     }
