@@ -5,9 +5,8 @@
 
 use std::path::PathBuf;
 
-use keystile_testkit::{Postgres, Redis};
+use keystile_testkit::{Postgres, Redis, postgres::DURABLE_ROLES};
 
-const ROLES: &str = include_str!("../../deploy/postgres/roles.sql");
 const USERS: &str = include_str!("../../deploy/redis/users.acl");
 /// The password of every login to servers that only one test can reach, and its SHA-256.
 const PASSWORD: &str = "private";
@@ -34,10 +33,7 @@ impl Shape {
 
     fn servers() -> Self {
         let postgres = Postgres::start();
-        let passwords = ["issuance", "vault", "triggers", "console"]
-            .map(|role| (format!("{role}_password"), PASSWORD));
-        let passwords: Vec<_> = passwords.iter().map(|(name, it)| (name.as_str(), *it)).collect();
-        postgres.psql(ROLES, &passwords);
+        postgres.make_shipped_logins(PASSWORD);
         let users = USERS.replace("#PASSWORD_SHA256", &format!("#{PASSWORD_SHA256}"));
         let users = users.lines().filter(|line| line.starts_with("user "));
         // Legible, for who searches what is stored; and a user who may make it be stored.
@@ -62,10 +58,9 @@ impl Shape {
     /// What the process is told of it.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let Self::Servers { postgres, redis } = self else { return Vec::new() };
-        let databases = ["issuance", "vault", "triggers", "console"].map(|role| {
-            let login = format!("keystile_{role}");
+        let databases = DURABLE_ROLES.map(|role| {
             let variable = format!("KEYSTILE_{}__DATABASE_URL", role.to_ascii_uppercase());
-            (variable, postgres.url(&login, PASSWORD, &login))
+            (variable, postgres.url_of(role, PASSWORD))
         });
         let keys = ["TOKEN_KEYS", "SEALING_KEYS", "KEKS"]
             .map(|name| (format!("KEYSTILE_SECRETS__{name}"), KEY.to_owned()));

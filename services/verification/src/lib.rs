@@ -1,8 +1,8 @@
 //! Verification: may this token be used for this, now? Design §5.
 //!
-//! Owns nothing durable: L1 and what it seals into L2, the tokens known to be worthless, the look-ups in flight. A token that
-//! this installation did not mint is refused by arithmetic; a genuine one is answered from L1
-//! without a network hop while this node's lease is current.
+//! Owns nothing durable: L1 and what it seals into L2, the tokens known to be worthless, the
+//! look-ups in flight. A token that this installation did not mint is refused by arithmetic; a
+//! genuine one is answered from L1 without a network hop while this node's lease is current.
 //!
 //! Never: caches a decision, uses facts that a cut has overtaken, allows anything with neither a
 //! lease nor issuance, or keeps a token longer than the call that brought it.

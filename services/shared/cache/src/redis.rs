@@ -192,8 +192,7 @@ fn server(settings: &Settings) -> Result<Server, Error> {
         }
         "redis-cluster" | "rediss-cluster" => {
             let single = scheme.trim_end_matches("-cluster");
-            let (login, hosts) =
-                rest.rsplit_once('@').map_or(("", rest), |(login, hosts)| (login, hosts));
+            let (login, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
             let at = if login.is_empty() { "" } else { "@" };
             let nodes = hosts.trim_end_matches('/').split(',');
             let nodes: Vec<_> = nodes.map(|host| format!("{single}://{login}{at}{host}")).collect();

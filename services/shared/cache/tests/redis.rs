@@ -7,23 +7,13 @@ use keystile_cache::{
     redis::{Error, Redis, Settings},
 };
 use keystile_domain::token::Digest;
-use keystile_testkit::{MockClock, Redis as Server};
+use keystile_testkit::{MockClock, Redis as Server, eventually};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 const HOUR: Duration = Duration::from_hours(1);
 
 fn settings(url: &str) -> Settings {
     Settings { url: url.into(), ca: None, timeout: TIMEOUT }
-}
-
-/// Waits for a condition, ten seconds at most.
-async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "never: {what}");
 }
 
 async fn connected(server: &Server, clock: &MockClock) -> Redis {

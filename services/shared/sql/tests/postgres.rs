@@ -1,9 +1,9 @@
 //! What only a real Postgres can show: its settings, and the logins that deploy ships.
 
 use keystile_sql::{Database, Error, Pool};
-use keystile_testkit::Postgres;
+use keystile_testkit::{Postgres, postgres::DURABLE_ROLES};
 
-const ROLES: [&str; 4] = ["issuance", "vault", "triggers", "console"];
+const PASSWORD: &str = "private";
 
 async fn connect(url: String) -> Result<(), Error> {
     Database::connect(&url.into(), Pool::default()).await.map(drop)
@@ -25,19 +25,19 @@ async fn a_server_that_could_lose_what_it_acknowledged_is_refused() {
 
 #[tokio::test]
 async fn each_role_s_login_reaches_its_own_database_and_no_other() {
-    const SCRIPT: &str = include_str!("../../../../deploy/postgres/roles.sql");
     let server = Postgres::start();
-    let passwords = ROLES.map(|role| (format!("{role}_password"), role));
-    let passwords: Vec<_> = passwords.iter().map(|(name, it)| (name.as_str(), *it)).collect();
-    server.psql(SCRIPT, &passwords);
+    server.make_shipped_logins(PASSWORD);
     let mut refused = 0;
-    for role in ROLES {
+    for role in DURABLE_ROLES {
         let login = format!("keystile_{role}");
-        assert_eq!(connect(server.url(&login, role, &login)).await, Ok(()), "{role}");
-        let others = ROLES.iter().filter(|other| **other != role);
+        assert_eq!(connect(server.url_of(role, PASSWORD)).await, Ok(()), "{role}");
+        let others = DURABLE_ROLES.iter().filter(|other| **other != role);
         let others = others.map(|other| format!("keystile_{other}"));
         for other in others.chain(["postgres".to_owned(), "template1".to_owned()]) {
-            assert!(connect(server.url(&login, role, &other)).await.is_err(), "{role} → {other}");
+            assert!(
+                connect(server.url(&login, PASSWORD, &other)).await.is_err(),
+                "{role} → {other}"
+            );
             refused += 1;
         }
     }

@@ -9,6 +9,7 @@ pub mod postgres;
 mod process;
 pub mod redis;
 pub mod upstream;
+pub mod wait;
 
 pub use clock::MockClock;
 pub use entropy::SeededEntropy;
@@ -16,3 +17,4 @@ pub use log::LogDouble;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use upstream::Upstream;
+pub use wait::eventually;

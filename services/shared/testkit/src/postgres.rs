@@ -20,6 +20,11 @@ const NOBODY: u32 = 65_534;
 /// The password of the superuser of a server that only this test can reach.
 const PASSWORD: &str = "private";
 
+/// The roles that have a database.
+pub const DURABLE_ROLES: [&str; 4] = ["issuance", "vault", "triggers", "console"];
+/// What an operator runs once.
+const LOGINS: &str = include_str!("../../../../deploy/postgres/roles.sql");
+
 /// A running Postgres with an empty cluster of its own. It ends with the test.
 #[derive(Debug)]
 pub struct Postgres {
@@ -134,6 +139,23 @@ impl Postgres {
         psql.stdin(self.script(script)).stdout(Stdio::null());
         let ran = psql.output().expect("psql runs");
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
+
+    /// Makes the logins and databases that deploy ships, every login with this password.
+    ///
+    /// # Panics
+    /// If a statement fails; says which.
+    pub fn make_shipped_logins(&self, password: &str) {
+        let variables = DURABLE_ROLES.map(|role| format!("{role}_password"));
+        let variables = variables.each_ref().map(|name| (name.as_str(), password));
+        self.psql(LOGINS, &variables);
+    }
+
+    /// How a durable role reaches its own database.
+    #[must_use]
+    pub fn url_of(&self, role: &str, password: &str) -> String {
+        let login = format!("keystile_{role}");
+        self.url(&login, password, &login)
     }
 
     fn script(&self, text: &str) -> fs::File {

@@ -33,7 +33,7 @@ async fn what_the_app_answers_comes_back() {
     }
     world.clock.advance(Duration::from_secs(1));
     let id = read.connection.expect("linked");
-    crate::world::eventually("the use is written", async || {
+    keystile_testkit::eventually("the use is written", async || {
         vault.get(id).await.is_ok_and(|connection| connection.last_used_at.is_some())
     })
     .await;

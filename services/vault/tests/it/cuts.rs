@@ -2,11 +2,12 @@
 
 use keystile_contract::proto::{common::v1::Outcome, vault::v1::ListAuditRequest};
 use keystile_domain::{ConnectionId, ErrorKind};
+use keystile_testkit::eventually;
 use serde_json::json;
 
 use crate::{
     issuance::Cuts,
-    world::{CANARY, Vault, World, bearer, eventually},
+    world::{CANARY, Vault, World, bearer},
 };
 
 async fn delete(vault: &Vault, id: ConnectionId) -> Outcome {

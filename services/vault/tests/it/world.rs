@@ -1,6 +1,6 @@
 //! One vault and everything around it.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use keystile_catalog::{App, Catalog};
 use keystile_contract::{
@@ -20,7 +20,7 @@ use keystile_domain::{
 use keystile_egress::{Allow, Policy, SystemResolver};
 use keystile_seal::{KekRing, KeyBytes};
 use keystile_sql::{Database, Pool};
-use keystile_testkit::{MockClock, SeededEntropy, Upstream};
+use keystile_testkit::{MockClock, SeededEntropy, Upstream, eventually};
 use keystile_vault::{Config, Deps, Error, Service};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -221,16 +221,6 @@ impl World {
         eventually("a lease", async || vault.service.ready().is_ok()).await;
         vault
     }
-}
-
-/// Waits for a condition, ten seconds at most.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "{what}");
 }
 
 pub(crate) fn person(team: TeamId, role: MemberRole) -> Actor {
