@@ -4,7 +4,7 @@
 //! answer at all is not asked for a while. Connecting and reconnecting happen in the background.
 
 use std::{
-    fmt,
+    fmt, iter,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -104,7 +104,7 @@ impl Redis {
         Ok(Self {
             link,
             connecting,
-            breakers: (0..parts).map(|_| Breaker::new(Arc::clone(&clock))).collect(),
+            breakers: iter::repeat_n(clock, parts.into()).map(Breaker::new).collect(),
             open: AtomicUsize::new(0),
             timeout: settings.timeout,
         })

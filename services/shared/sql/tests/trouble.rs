@@ -160,7 +160,7 @@ async fn a_server_that_hangs_is_unavailable_and_is_used_again_once_it_goes_on() 
         assert_eq!(run(&database, "SELECT 1").await, Err(Error::Unavailable));
         assert_eq!(add(&database).await, Err(Error::Unavailable));
     }
-    assert!(ends(database.read().ping()).await.is_err());
+    assert!(ends(Box::pin(database.read().ping())).await.is_err());
     server.thaw();
     eventually("it is used again", async || add(&database).await.is_ok()).await;
     assert_eq!(value(&database).await, "1");

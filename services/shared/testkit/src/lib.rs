@@ -2,6 +2,7 @@
 //!
 //! Never: linked into the binary.
 
+mod backends;
 pub mod clock;
 pub mod entropy;
 pub mod log;
