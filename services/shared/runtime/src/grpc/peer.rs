@@ -17,15 +17,13 @@ use std::{
 
 use http::{Request, Response, Uri, uri};
 use hyper::client::conn::http2::SendRequest;
-use keystile_contract::{Failure, Transport, transport};
+use keystile_contract::{Failure, Transport, deadline, transport};
 use keystile_domain::{Clock, Entropy, ErrorKind, Role, Tick};
 use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
 use url::Url;
-
-use super::deadline;
 
 /// How long after the last connection was lost calls wait for another: a restart may be shorter than
 /// this, and who asks is better served by a late answer than by an early refusal. From then on they
