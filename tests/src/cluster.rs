@@ -34,6 +34,8 @@ pub struct Team {
 pub struct Cluster {
     folder: tempfile::TempDir,
     shape: Shape,
+    /// Configuration beside that of the shape.
+    settings: Vec<(String, String)>,
     ports: [u16; 4],
     /// How often it was started: each start prints one screen.
     starts: usize,
@@ -75,16 +77,30 @@ impl Cluster {
         Self::start_with(&[]).await.0
     }
 
+    /// The same, with these variables in its environment.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn start_set(settings: &[(&str, &str)]) -> Self {
+        Self::begin(settings, &[]).await.0
+    }
+
     /// The same, with a team for each name bootstrapped before the start.
     ///
     /// # Panics
     /// If it does not become ready; shows its log.
     pub async fn start_with(teams: &[&str]) -> (Self, Vec<Team>) {
+        Self::begin(&[], teams).await
+    }
+
+    async fn begin(settings: &[(&str, &str)], teams: &[&str]) -> (Self, Vec<Team>) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let ports = free_ports().expect("free ports");
         let (shape, seen) = (Shape::start(), Arc::default());
-        let mut cluster = Self { folder, shape, ports, starts: 0, child: None, seen };
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let settings = settings.collect();
+        let mut cluster = Self { folder, shape, settings, ports, starts: 0, child: None, seen };
         if cluster.shape.needs_migration() {
             cluster.run(&["migrate"]);
         }
@@ -103,6 +119,7 @@ impl Cluster {
         }
         // The most it can say: the secrets test reads all of it.
         command.env("KEYSTILE_TELEMETRY__LOG", "trace").env("RUST_BACKTRACE", "1");
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -254,6 +271,12 @@ impl Cluster {
         let endpoint = Endpoint::from_shared(url).expect("a URL");
         let channel = endpoint.connect().await.expect("verification listens");
         VerificationServiceClient::new(transport::remote(channel))
+    }
+
+    /// The telemetry listener of each process.
+    #[must_use]
+    pub fn telemetry(&self) -> Vec<Api> {
+        vec![self.api(self.ports[3])]
     }
 
     /// The console, as nobody.

@@ -4,6 +4,7 @@
 //! gateway, console, verification and telemetry listen.
 
 mod listeners;
+mod measure;
 mod services;
 mod stores;
 
@@ -19,6 +20,7 @@ use keystile_runtime::{
     health::{self, Readiness},
     http::{Limits, harden},
     lifecycle::{Cause, GRACE, Signals},
+    telemetry::Metrics,
 };
 use tokio::net::TcpListener;
 use url::Url;
@@ -89,7 +91,9 @@ pub async fn start(settings: &Settings, sandbox: Sandbox) -> anyhow::Result<Runn
     };
 
     let data_dir = stores::data_dir(settings)?;
-    let services = services(settings, &data_dir, addresses.sandbox).await?;
+    let metrics = Metrics::new()?;
+    let services = services(settings, &data_dir, addresses.sandbox, &metrics).await?;
+    measure::observe(&services, &metrics)?;
     let (edge, behind) = (Drain::new(), Drain::new());
     let readiness = Readiness::new(edge.stopping());
     if let (Some(listener), Some(addr)) = (sandbox_listener, addresses.sandbox) {
@@ -98,14 +102,14 @@ pub async fn start(settings: &Settings, sandbox: Sandbox) -> anyhow::Result<Runn
     }
     watch(&services, &readiness);
     run(&services, &edge, &behind);
-    listen(listeners, &services, &readiness, &edge);
+    listen(listeners, &services, &readiness, &metrics, &edge);
     Ok(Running { addresses, data_dir, console: services.console, readiness, edge, behind })
 }
 
 /// Builds the services without running or serving them, for commands that only need one answer.
 pub(crate) async fn idle(settings: &Settings) -> anyhow::Result<(DataDir, Services)> {
     let data_dir = stores::data_dir(settings)?;
-    let services = services(settings, &data_dir, None).await?;
+    let services = services(settings, &data_dir, None, &Metrics::new()?).await?;
     Ok((data_dir, services))
 }
 
@@ -120,6 +124,7 @@ async fn services(
     settings: &Settings,
     data_dir: &DataDir,
     sandbox: Option<SocketAddr>,
+    metrics: &Metrics,
 ) -> anyhow::Result<Services> {
     let (secrets, stores) = stores::open(settings, data_dir, &SystemEntropy).await?;
     let mut catalog = Catalog::shipped();
@@ -128,7 +133,7 @@ async fn services(
         catalog = catalog.with_sandbox(&base(addr)?);
         allow.sockets.push(addr);
     }
-    Services::build(settings, secrets, stores, catalog, allow).await
+    Services::build(settings, secrets, stores, catalog, allow, metrics).await
 }
 
 fn base(addr: SocketAddr) -> anyhow::Result<Url> {
@@ -187,15 +192,23 @@ where
     });
 }
 
-fn listen(listeners: Listeners, services: &Services, readiness: &Readiness, edge: &Drain) {
+fn listen(
+    listeners: Listeners,
+    services: &Services,
+    readiness: &Readiness,
+    metrics: &Metrics,
+    edge: &Drain,
+) {
     use keystile_runtime::http::serve;
 
     let gateway = services.gateway.clone();
     let limits = gateway.limits();
-    edge.spawn(serve(listeners.gateway, gateway.router(), edge.clone(), limits));
-    let console = services.console.router();
+    let router = metrics.measure(Role::Gateway, gateway.router());
+    edge.spawn(serve(listeners.gateway, router, edge.clone(), limits));
+    let console = metrics.measure(Role::Console, services.console.router());
     edge.spawn(serve(listeners.console, console, edge.clone(), Limits::default()));
-    let probes = harden(health::router(readiness.clone()), &Limits::default());
+    let probes = health::router(readiness.clone()).merge(metrics.router());
+    let probes = harden(probes, &Limits::default());
     edge.spawn(serve(listeners.telemetry, probes, edge.clone(), Limits::default()));
 
     let verification = grpc::serve(

@@ -11,6 +11,7 @@ use keystile_runtime::{
     SystemClock, SystemEntropy,
     grpc::{self, Stack, stack},
     secrets::{Secrets, Versioned},
+    telemetry::{Metrics, traced},
 };
 use keystile_seal::KekRing;
 use secrecy::ExposeSecret as _;
@@ -34,13 +35,14 @@ pub(crate) struct Services {
 
 impl Services {
     /// Builds every service in this process, connected by calls. `allow` is what egress may dial
-    /// beside public addresses.
+    /// beside public addresses; `metrics` counts the calls.
     pub(crate) async fn build(
         settings: &Settings,
         secrets: Secrets,
         stores: Stores,
         catalog: Catalog,
         allow: Allow,
+        metrics: &Metrics,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -57,13 +59,13 @@ impl Services {
                 entropy: Arc::clone(&entropy),
                 seal_keys: seal_keys.of(Role::Issuance),
                 token_keys: secrets.token_keys.clone(),
-                vault: vault_of_issuance,
+                vault: traced(vault_of_issuance, Role::Vault),
                 store: issuance_store(&stores, &*entropy).await?,
             },
         )
         .await
         .context("issuance")?;
-        let issuance_stack = stack(issuance.grpc(), grpc::Limits::default());
+        let issuance_stack = stack(issuance.grpc(), grpc::Limits::default()).measured(metrics);
 
         let verification = keystile_verification::build(
             settings.verification.clone(),
@@ -72,11 +74,12 @@ impl Services {
                 entropy: Arc::clone(&entropy),
                 seal_keys: seal_keys.of(Role::Verification),
                 token_keys: secrets.token_keys,
-                issuance: way(&issuance_stack, Role::Verification),
+                issuance: way((&issuance_stack, Role::Issuance), Role::Verification),
                 l2: settings.cache.open(Arc::clone(&clock))?,
             },
         )?;
-        let verification_stack = stack(verification.grpc(), grpc::Limits::default());
+        let verification_stack =
+            stack(verification.grpc(), grpc::Limits::default()).measured(metrics);
 
         let policy = Policy { allow, ..Policy::default() };
         let egress = keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?;
@@ -87,7 +90,7 @@ impl Services {
                 entropy: Arc::clone(&entropy),
                 seal_keys: seal_keys.of(Role::Vault),
                 keks: KekRing::new(keks, Arc::clone(&entropy)).context("secrets.keks")?,
-                issuance: way(&issuance_stack, Role::Vault),
+                issuance: way((&issuance_stack, Role::Issuance), Role::Vault),
                 catalog: catalog.clone(),
                 egress,
                 database: stores.vault,
@@ -95,8 +98,8 @@ impl Services {
         )
         .await
         .context("vault")?;
-        let vault_stack = stack(vault.grpc(), grpc::Limits::default());
-        vault_far.connect(way(&vault_stack, Role::Issuance));
+        let vault_stack = stack(vault.grpc(), grpc::Limits::default()).measured(metrics);
+        vault_far.connect(transport::local(vault_stack.clone(), Identity::Role(Role::Issuance)));
 
         let triggers = keystile_triggers::build(
             settings.triggers.clone(),
@@ -104,8 +107,8 @@ impl Services {
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
                 seal_keys: seal_keys.of(Role::Triggers),
-                issuance: way(&issuance_stack, Role::Triggers),
-                vault: way(&vault_stack, Role::Triggers),
+                issuance: way((&issuance_stack, Role::Issuance), Role::Triggers),
+                vault: way((&vault_stack, Role::Vault), Role::Triggers),
                 database: stores.triggers,
             },
         )
@@ -116,8 +119,8 @@ impl Services {
             settings.gateway.clone(),
             keystile_gateway::Deps {
                 clock: Arc::clone(&clock),
-                verification: way(&verification_stack, Role::Gateway),
-                vault: way(&vault_stack, Role::Gateway),
+                verification: way((&verification_stack, Role::Verification), Role::Gateway),
+                vault: way((&vault_stack, Role::Vault), Role::Gateway),
                 catalog: catalog.clone(),
             },
         )?;
@@ -128,8 +131,8 @@ impl Services {
                 clock,
                 entropy,
                 seal_keys: seal_keys.of(Role::Console),
-                issuance: way(&issuance_stack, Role::Console),
-                vault: way(&vault_stack, Role::Console),
+                issuance: way((&issuance_stack, Role::Issuance), Role::Console),
+                vault: way((&vault_stack, Role::Vault), Role::Console),
                 catalog,
                 database: stores.console,
                 operator_token: secrets.operator_token,
@@ -143,8 +146,8 @@ impl Services {
 }
 
 /// The way to a service of this process, for one of its roles.
-fn way(to: &Stack, from: Role) -> Transport {
-    transport::local(to.clone(), Identity::Role(from))
+fn way((stack, to): (&Stack, Role), from: Role) -> Transport {
+    traced(transport::local(stack.clone(), Identity::Role(from)), to)
 }
 
 async fn issuance_store(

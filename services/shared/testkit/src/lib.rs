@@ -3,6 +3,7 @@
 //! Never: linked into the binary.
 
 pub mod clock;
+pub mod collector;
 pub mod entropy;
 pub mod log;
 pub mod postgres;
@@ -12,6 +13,7 @@ pub mod upstream;
 pub mod wait;
 
 pub use clock::MockClock;
+pub use collector::Collector;
 pub use entropy::SeededEntropy;
 pub use log::LogDouble;
 pub use postgres::Postgres;
