@@ -8,5 +8,6 @@ mod layout;
 mod power_cut;
 mod secrets;
 mod spine;
+mod telemetry;
 mod tenants;
 mod token_format;
