@@ -232,6 +232,12 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("there is no {name}"))
     }
 
+    /// How much of a part is in memory, KiB; nothing of what is no process of Keystile.
+    #[must_use]
+    pub fn memory(&mut self, part: &str) -> Option<u64> {
+        self.members().into_iter().find(|member| member.name == part)?.memory()
+    }
+
     /// The folder in which it was started.
     #[must_use]
     pub fn folder(&self) -> &Path {
