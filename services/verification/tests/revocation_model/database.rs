@@ -62,9 +62,11 @@ impl<const NODES: usize> State<NODES> {
 
     pub(crate) fn heard(&mut self) {
         self.durable = self.head;
-        for stage in &mut self.stages {
+        for (row, stage) in (1..).zip(&mut self.stages) {
             if let Stage::Committed { followers } = *stage {
-                *stage = Stage::Waiting { followers, branch: self.branch, waited: 0 };
+                // Its transaction read the history before it committed.
+                let branch = if row <= self.fork { 0 } else { self.branch };
+                *stage = Stage::Waiting { followers, branch, waited: 0 };
             }
         }
     }

@@ -104,6 +104,15 @@ fn deep_one_follower_holds_under_every_fault_and_retirement() {
 
 #[test]
 #[ignore = "deep: tests/deep model"]
+fn deep_one_follower_holds_when_access_comes_and_goes_around_a_failover() {
+    let name = "one follower, a cut and a change that gives, failover, crash of followers";
+    let config = Config { l2: true, crash_follower: true, ..Config::new(name) };
+    let rewind = Some(Rewind::Failover);
+    explore::<1>(Config { rows: [0, 1, 1], rewind, ..config }, None);
+}
+
+#[test]
+#[ignore = "deep: tests/deep model"]
 fn deep_one_follower_holds_through_two_restarts() {
     let name = "one follower, three incarnations, every fault but failover, retirement";
     explore::<1>(Config { name, retire: true, incarnations: 3, ..CRASHES }, None);
