@@ -75,6 +75,18 @@ pub trait Store: Send + Sync + 'static {
     async fn record_answered(&self, ids: &[Incarnation], at: OffsetDateTime) -> Result<(), Error>;
     /// Stores `history` as the one that no lease of an earlier one can outlive.
     async fn settle(&self, history: History) -> Result<(), Error>;
+
+    /// Tells every process on this store, this one too. A hint, which may be lost.
+    async fn tell(&self, text: &str) -> Result<(), Error>;
+    /// Hears what is told from now on.
+    async fn hear(&self) -> Result<Box<dyn Hearing>, Error>;
+}
+
+/// What the processes on one store tell one another.
+#[async_trait]
+pub trait Hearing: Send {
+    /// The next text; `None` where some may be missing.
+    async fn next(&mut self) -> Result<Option<String>, Error>;
 }
 
 /// One transaction. Dropped without [`Tx::commit`], it leaves nothing behind.

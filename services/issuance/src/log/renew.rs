@@ -41,7 +41,7 @@ impl Service {
         if applied.history != epoch.history || !continues(&epoch, &rows, applied, applied_nonce) {
             return Err(Error::HistoryMismatch);
         }
-        self.barrier.acknowledge(incarnation, applied);
+        self.acknowledge(incarnation, applied);
         self.note_answered(incarnation);
         Ok(Renewed { head: epoch.position(), head_nonce: epoch.nonce, rows })
     }

@@ -35,9 +35,12 @@ impl Service {
         Ok(Rows { service: self.clone(), head: self.head.subscribe(), after: applied })
     }
 
-    /// Notes an acknowledgement from the stream of a registered follower.
+    /// Notes an acknowledgement of a registered follower, for the other processes as well: any of
+    /// them may wait for it.
     pub fn acknowledge(&self, incarnation: Incarnation, applied: Position) {
-        self.barrier.acknowledge(incarnation, applied);
+        if self.barrier.acknowledge(incarnation, applied) {
+            self.news.acknowledged(incarnation, applied);
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    AuditQuery, AuditRecord, Epoch, FactsOf, FollowerRecord, KeyQuery, KeyRecord, Operation,
-    Renewal, Store, TeamRecord, Tx,
+    AuditQuery, AuditRecord, Epoch, FactsOf, FollowerRecord, Hearing, KeyQuery, KeyRecord,
+    Operation, Renewal, Store, TeamRecord, Tx,
     entity::{audit, epoch, follower, grant, key, log, operation, scope_status, secret, team},
     migration::Migrator,
 };
@@ -334,6 +334,24 @@ impl Store for SqlStore {
             .exec(self.0.read())
             .await?;
         Ok(())
+    }
+
+    async fn tell(&self, text: &str) -> Result<(), Error> {
+        Ok(self.0.tell(CHANNEL, text).await?)
+    }
+
+    async fn hear(&self) -> Result<Box<dyn Hearing>, Error> {
+        Ok(Box::new(self.0.listen(CHANNEL).await?))
+    }
+}
+
+/// The channel of issuance's own database.
+const CHANNEL: &str = "keystile_issuance";
+
+#[async_trait]
+impl Hearing for sql::Listener {
+    async fn next(&mut self) -> Result<Option<String>, Error> {
+        Ok(sql::Listener::next(self).await?)
     }
 }
 

@@ -30,7 +30,7 @@ struct Bench {
     store: Arc<dyn Store>,
     entropy: SeededEntropy,
     /// What the store stands on, for as long as it is used.
-    _ground: Ground,
+    ground: Ground,
 }
 
 enum Ground {
@@ -47,7 +47,7 @@ async fn benches() -> [Bench; 3] {
         let store = SqlStore::open(database, &SeededEntropy::new(3)).await;
         Arc::new(store.expect("opens"))
     };
-    let bench = |store, ground| Bench { store, entropy: SeededEntropy::new(4), _ground: ground };
+    let bench = |store, ground| Bench { store, entropy: SeededEntropy::new(4), ground };
     let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
     [
         bench(Arc::new(memory), Ground::Nothing),
@@ -301,6 +301,26 @@ async fn facts_say_which_grants_are_usable() {
             for of in [FactsOf::Kid(key.kid), FactsOf::Key(key.id)] {
                 let (_, facts) = bench.store.facts(of).await.expect("reads");
                 assert_eq!(facts.expect("facts").grants[0].usable, usable);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_is_heard_by_every_process_that_listens() {
+    for bench in benches().await {
+        if matches!(bench.ground, Ground::Folder { .. }) {
+            // SQLite has one process: there is nobody to tell.
+            bench.store.tell("anything").await.expect("told");
+            continue;
+        }
+        let mut listeners =
+            [bench.store.hear().await.expect("hears"), bench.store.hear().await.expect("hears")];
+        bench.store.tell("one").await.expect("told");
+        bench.store.tell("two").await.expect("told");
+        for listener in &mut listeners {
+            for text in ["one", "two"] {
+                assert_eq!(listener.next().await.expect("hears").as_deref(), Some(text));
             }
         }
     }
