@@ -7,7 +7,7 @@ use keystile_contract::proto::{
 };
 use keystile_tests::Cluster;
 use serde_json::json;
-use tonic::{Code, transport::Endpoint};
+use tonic::Code;
 
 fn refusal(response: &VerifyResponse) -> Option<Refusal> {
     match response.verdict.as_ref()? {
@@ -22,7 +22,7 @@ async fn a_service_learns_what_a_key_may_do_and_when_it_no_longer_may() {
     let manage = cluster.manage();
     let connection = cluster.sandbox_connection(&manage).await;
     let (id, token) = cluster.key(&manage, &connection, &["action.sandbox.echo"]).await;
-    let mut client = cluster.verification().await;
+    let mut client = cluster.verification();
     let ask = |component: &str| VerifyRequest {
         token: token.clone(),
         component: component.to_owned(),
@@ -50,7 +50,7 @@ async fn a_service_learns_what_a_key_may_do_and_when_it_no_longer_may() {
 #[tokio::test]
 async fn a_caller_gets_no_capability_and_reaches_no_other_service() {
     let cluster = Cluster::start().await;
-    let mut client = cluster.verification().await;
+    let mut client = cluster.verification();
     let ask = VerifyRequest {
         token: cluster.demo("KEYSTILE_DEMO_TOKEN"),
         component: "action.sandbox.echo".to_owned(),
@@ -60,9 +60,7 @@ async fn a_caller_gets_no_capability_and_reaches_no_other_service() {
     let refused = client.verify(ask).await.expect_err("not for callers");
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
 
-    let url = format!("http://{}", cluster.verification_address());
-    let channel = Endpoint::from_shared(url).expect("a URL").connect().await.expect("listens");
-    let mut facts = FactServiceClient::new(channel);
+    let mut facts = FactServiceClient::new(cluster.caller());
     let lookup = LookupRequest { kid: "0123456789abcdef".to_owned() };
     let refused = facts.lookup(lookup).await.expect_err("not for callers");
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");

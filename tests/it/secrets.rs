@@ -76,7 +76,7 @@ async fn no_secret_is_in_any_answer_log_or_database_file() {
         assert!(found, "{known:?} is stored: what was written is searched");
     }
     sinks.extend(stored);
-    assert!(sinks.iter().any(|(name, _)| name.ends_with("keystile.log")), "the log is searched");
+    assert!(sinks.iter().any(|(name, _)| name.contains(".log")), "the log is searched");
     let mut searched = 0;
     for (name, bytes) in &sinks {
         for secret in &secrets {

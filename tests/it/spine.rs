@@ -9,7 +9,7 @@ const ECHO: &str = "/api/v1/components/action.sandbox.echo/run";
 
 #[tokio::test]
 async fn the_three_printed_commands_work_when_pasted() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::newcomer().await;
     let log = cluster.log();
     let commands: Vec<_> =
         log.lines().map(str::trim).filter(|line| line.contains("curl ")).collect();
@@ -51,8 +51,9 @@ async fn a_key_does_what_it_is_granted_and_nothing_once_it_is_revoked() {
 
     let revoked =
         manage.post(&format!("/api/manage/v1/keys/{id}/revoke"), &json!({})).await.expect(200);
-    assert_eq!(revoked.json["receipt"]["waitedOut"], 0, "{}", revoked.text);
-    assert_eq!(revoked.json["receipt"]["acknowledged"], 3, "verification, vault, triggers");
+    let heard = |how: &str| revoked.json["receipt"][how].as_u64().expect("a count");
+    let accounted = heard("acknowledged") + heard("waitedOut");
+    assert_eq!(accounted, cluster.followers(), "{}", revoked.text);
     let _ = key.post(ECHO, &inputs).await.expect_problem(401, "revoked");
     let path = format!("/api/manage/v1/keys/{id}/enable");
     let _ = manage.post(&path, &json!({})).await.expect_problem(409, "key_revoked");

@@ -1,25 +1,35 @@
-//! A running Keystile: one process, started as a newcomer starts it, on what the run asks for.
+//! A running Keystile, in whatever shape the run asks for.
+
+mod demo;
+mod member;
+mod newcomer;
+mod services;
 
 use std::{
     fs,
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    path::Path,
+    process::ExitStatus,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use keystile_contract::{
     Transport, proto::verification::v1::verification_service_client::VerificationServiceClient,
-    transport,
 };
+use keystile_domain::Role;
 use reqwest::Url;
 use serde_json::{Value, json};
-use tonic::transport::Endpoint;
 
-use crate::{Api, shape::Shape};
+use self::{demo::Demo, newcomer::Newcomer, services::Services};
+use crate::{
+    Api,
+    shape::{Servers, Shape},
+};
 
 /// What `bootstrap` made: a team, its owner, a management token.
 #[derive(Debug, Clone)]
@@ -32,38 +42,29 @@ pub struct Team {
 
 /// A running Keystile and the folder it lives in. Dropped, it is killed and the folder removed.
 pub struct Cluster {
-    folder: tempfile::TempDir,
-    shape: Shape,
-    ports: [u16; 4],
-    /// How often it was started: each start prints one screen.
-    starts: usize,
-    child: Option<Child>,
+    processes: Processes,
+    demo: Demo,
+    /// Replicas take turns.
+    turn: AtomicUsize,
     seen: Arc<Mutex<Vec<String>>>,
+    // After the processes, so that they end first.
+    folder: tempfile::TempDir,
 }
 
-/// How long a start may take on a busy machine.
-const START_TIMEOUT: Duration = Duration::from_mins(1);
+enum Processes {
+    One(Box<Newcomer>),
+    Apart(Box<Services>),
+}
 
-/// Ports that were free a moment ago: gateway, console, verification, telemetry.
-fn free_ports() -> Result<[u16; 4]> {
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let listeners: Vec<_> =
-        (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let ports: Vec<_> = listeners
         .iter()
         .map(|listener| listener.local_addr().map(|address| address.port()))
         .collect::<Result<_, _>>()?;
-    ports.try_into().map_err(|_| anyhow::anyhow!("four ports"))
-}
-
-/// The binary under test, built beside the tests.
-fn binary() -> Result<PathBuf> {
-    let tests = std::env::current_exe()?;
-    let target = tests.parent().and_then(Path::parent).context("a target folder")?;
-    let binary = target.join("keystile");
-    if !binary.exists() {
-        bail!("{} is missing: run `cargo build --package keystile` first", binary.display());
-    }
-    Ok(binary)
+    ports.try_into().map_err(|_| anyhow::anyhow!("not as many ports"))
 }
 
 impl Cluster {
@@ -75,99 +76,147 @@ impl Cluster {
         Self::start_with(&[]).await.0
     }
 
-    /// The same, with a team for each name bootstrapped before the start.
+    /// The same, with a team for each name.
     ///
     /// # Panics
     /// If it does not become ready; shows its log.
     pub async fn start_with(teams: &[&str]) -> (Self, Vec<Team>) {
+        Self::in_shape(Shape::of_run(), teams).await
+    }
+
+    /// `cargo run`, whatever shape the run asks for.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn newcomer() -> Self {
+        Self::in_shape(Shape::Embedded, &[]).await.0
+    }
+
+    async fn in_shape(shape: Shape, names: &[&str]) -> (Self, Vec<Team>) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
-        let ports = free_ports().expect("free ports");
-        let (shape, seen) = (Shape::start(), Arc::default());
-        let mut cluster = Self { folder, shape, ports, starts: 0, child: None, seen };
-        if cluster.shape.needs_migration() {
-            cluster.run(&["migrate"]);
+        let path = folder.path();
+        let processes = match shape {
+            Shape::Embedded => Processes::One(Box::new(Newcomer::new(path, None))),
+            Shape::Servers => Processes::One(Box::new(Newcomer::new(path, Some(Servers::start())))),
+            Shape::Services(replicas) => {
+                Processes::Apart(Box::new(Services::new(path, replicas, Servers::start())))
+            }
+        };
+        let (demo, turn, seen) = (Demo::default(), AtomicUsize::default(), Arc::default());
+        let mut cluster = Self { processes, demo, turn, seen, folder };
+        // A single process holds its data, so it is told before it starts; services are told while
+        // they run.
+        let mut teams = Vec::new();
+        if matches!(cluster.processes, Processes::One(_)) {
+            teams.extend(names.iter().map(|name| cluster.bootstrap(name)));
         }
-        let teams = teams.iter().map(|name| cluster.bootstrap(name)).collect();
         cluster.launch().await;
-        (cluster, teams)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(binary().expect("the binary"));
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("KEYSTILE_DATA_DIR", self.data_dir()).envs(self.shape.environment());
-        let sections = ["GATEWAY", "CONSOLE", "VERIFICATION", "TELEMETRY"];
-        for (section, port) in sections.iter().zip(self.ports) {
-            command.env(format!("KEYSTILE_{section}__LISTEN"), format!("127.0.0.1:{port}"));
+        if matches!(cluster.processes, Processes::Apart(_)) {
+            teams.extend(names.iter().map(|name| cluster.bootstrap(name)));
+            let owner = cluster.bootstrap("demo");
+            cluster.demo = demo::make(&cluster, owner).await;
         }
-        // The most it can say: the secrets test reads all of it.
-        command.env("KEYSTILE_TELEMETRY__LOG", "trace").env("RUST_BACKTRACE", "1");
-        command
-    }
-
-    /// Runs a command that ends by itself; what it printed.
-    fn run(&self, arguments: &[&str]) -> Vec<u8> {
-        let output = self.command().args(arguments).output().expect("it runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
+        (cluster, teams)
     }
 
     fn bootstrap(&self, name: &str) -> Team {
         let email = format!("{name}@example.com");
-        let told = self.run(&["bootstrap", "--json", "--email", &email, "--team", name]);
+        let arguments = ["bootstrap", "--json", "--email", &email, "--team", name];
+        let told = match &self.processes {
+            Processes::One(process) => process.run(&arguments),
+            Processes::Apart(services) => services.run(&arguments),
+        };
         let made: Value = serde_json::from_slice(&told).expect("bootstrap prints JSON");
         let text = |field: &str| made[field].as_str().expect(field).to_owned();
         Team { id: text("teamId"), token: text("token") }
     }
 
-    /// Starts the process, which must not be running, and waits until it is ready.
+    /// Starts what is not running, and waits until it is ready.
     ///
     /// # Panics
     /// If it does not become ready; shows its log.
     pub async fn launch(&mut self) {
-        assert!(self.child.is_none(), "it runs already");
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path());
-        let log = log.expect("a log file");
-        let mut command = self.command();
-        command.arg("dev").stderr(log.try_clone().expect("a log file")).stdout(log);
-        self.child = Some(command.spawn().expect("it starts"));
-        self.starts += 1;
-        let ready = async {
-            loop {
-                // The screen is printed once everything is ready and the demo is made.
-                if self.log().matches("Ctrl-C stops it").count() == self.starts {
-                    return;
-                }
-                let child = self.child.as_mut().expect("running");
-                if let Ok(Some(status)) = child.try_wait() {
-                    panic!("it ended with {status}:\n{}", self.log());
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let in_time = tokio::time::timeout(START_TIMEOUT, ready).await.is_ok();
-        assert!(in_time, "it did not become ready:\n{}", self.log());
-    }
-
-    /// Ends the process at once, as a power cut does.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        match &mut self.processes {
+            Processes::One(process) => process.launch().await,
+            Processes::Apart(services) => services.launch().await,
         }
     }
 
-    /// Asks the process to end and waits for it.
+    fn members(&mut self) -> Vec<&mut member::Member> {
+        match &mut self.processes {
+            Processes::One(process) => vec![&mut process.member],
+            Processes::Apart(services) => services.members.iter_mut().collect(),
+        }
+    }
+
+    /// Ends every process at once, as a power cut does.
+    pub fn kill(&mut self) {
+        for member in self.members() {
+            member.kill();
+        }
+    }
+
+    /// Asks every process to end and waits for all. The first status that is no success, if there
+    /// is one.
     ///
     /// # Panics
-    /// If it does not run.
+    /// If one does not run.
     pub async fn stop(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("it runs");
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(sent.success());
-        tokio::task::spawn_blocking(move || child.wait()).await.expect("joins").expect("it ended")
+        let mut status = ExitStatus::default();
+        for member in self.members() {
+            member.terminate();
+        }
+        for member in self.members() {
+            let ended = member.ended().await;
+            if status.success() {
+                status = ended;
+            }
+        }
+        status
+    }
+
+    fn servers(&mut self) -> Option<&mut Servers> {
+        match &mut self.processes {
+            Processes::One(process) => process.servers.as_mut(),
+            Processes::Apart(services) => Some(&mut services.servers),
+        }
+    }
+
+    /// The names of all that can be lost: processes of Keystile, and the servers it stands on.
+    pub fn parts(&mut self) -> Vec<String> {
+        let servers = self.servers().map_or(&[][..], |_| &["postgres", "redis"]);
+        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+        self.members().iter().map(|member| member.name.clone()).chain(servers).collect()
+    }
+
+    /// Ends one of the parts at once.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub fn lose(&mut self, part: &str) {
+        match (part, self.servers()) {
+            ("postgres", Some(servers)) => servers.postgres.stop(),
+            ("redis", Some(servers)) => servers.redis.stop(),
+            _ => self.member(part).kill(),
+        }
+    }
+
+    /// Starts one of the parts again. Nothing is waited for.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub fn restore(&mut self, part: &str) {
+        match (part, self.servers()) {
+            ("postgres", Some(servers)) => servers.postgres.resume(),
+            ("redis", Some(servers)) => servers.redis.resume(),
+            _ => self.member(part).launch(),
+        }
+    }
+
+    fn member(&mut self, name: &str) -> &mut member::Member {
+        let found = self.members().into_iter().find(|member| member.name == name);
+        found.unwrap_or_else(|| panic!("there is no {name}"))
     }
 
     /// The folder in which it was started.
@@ -176,90 +225,97 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// Its `data_dir`.
-    #[must_use]
-    pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join(".keystile")
-    }
-
     /// All that it and its servers have written to disk, by file, but for what holds secrets on
     /// purpose.
     ///
     /// # Panics
     /// If a file cannot be read.
     #[must_use]
-    pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn stored(&mut self) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
         files(self.folder.path(), &mut found);
-        for folder in self.shape.folders() {
+        for folder in self.servers().map(|servers| servers.folders()).unwrap_or_default() {
             files(&folder, &mut found);
         }
         found
     }
 
-    fn demo_file(&self) -> PathBuf {
-        self.data_dir().join("demo.env")
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.folder.path().join("keystile.log")
-    }
-
     /// All that it wrote to standard output and standard error.
     #[must_use]
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+    pub fn log(&mut self) -> String {
+        self.members().iter().map(|member| member.log()).collect()
     }
 
-    /// A value of `demo.env`.
+    /// A value of the demo: `KEYSTILE_DEMO_TOKEN` of a key, `KEYSTILE_DEMO_MANAGEMENT_TOKEN`,
+    /// `KEYSTILE_DEMO_SANDBOX_TOKEN`.
     ///
     /// # Panics
     /// If it is not there.
     #[must_use]
     pub fn demo(&self, name: &str) -> String {
-        let file = fs::read_to_string(self.demo_file()).expect("demo.env");
-        let line = file.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
-        line.unwrap_or_else(|| panic!("{name} is not in demo.env")).trim_matches('\'').to_owned()
+        match &self.processes {
+            Processes::One(_) => Demo::read(&self.folder.path().join(".keystile")).get(name),
+            Processes::Apart(_) => self.demo.get(name),
+        }
     }
 
-    fn api(&self, port: u16) -> Api {
-        let base = Url::parse(&format!("http://127.0.0.1:{port}")).expect("a URL");
+    fn api(&self, at: SocketAddr) -> Api {
+        let base = Url::parse(&format!("http://{at}")).expect("a URL");
         Api::new(base, Arc::clone(&self.seen))
     }
 
-    /// The gateway, as nobody.
+    fn next(&self, replicas: &[SocketAddr]) -> SocketAddr {
+        replicas[self.turn.fetch_add(1, Ordering::Relaxed) % replicas.len()]
+    }
+
+    /// The gateway, as nobody. Replicas take turns.
     #[must_use]
     pub fn gateway(&self) -> Api {
-        self.api(self.ports[0])
+        self.api(self.gateway_address())
     }
 
-    /// The gateway's socket.
+    /// The gateway's socket. Replicas take turns.
     #[must_use]
     pub fn gateway_address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports[0]))
+        match &self.processes {
+            Processes::One(process) => process.gateway(),
+            Processes::Apart(services) => self.next(&services.of(Role::Gateway)),
+        }
     }
 
-    /// Verification's socket.
+    /// The way to verification's listener, as a program that may verify keys.
     #[must_use]
-    pub fn verification_address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports[2]))
+    pub fn caller(&self) -> Transport {
+        match &self.processes {
+            Processes::One(process) => process.verification(),
+            Processes::Apart(services) => services.verification(),
+        }
     }
 
-    /// Verification over gRPC, as a program on this machine.
-    ///
-    /// # Panics
-    /// If it does not listen.
-    pub async fn verification(&self) -> VerificationServiceClient<Transport> {
-        let url = format!("http://{}", self.verification_address());
-        let endpoint = Endpoint::from_shared(url).expect("a URL");
-        let channel = endpoint.connect().await.expect("verification listens");
-        VerificationServiceClient::new(transport::remote(channel))
+    /// Verification over gRPC.
+    #[must_use]
+    pub fn verification(&self) -> VerificationServiceClient<Transport> {
+        VerificationServiceClient::new(self.caller())
     }
 
-    /// The console, as nobody.
+    /// The console, as nobody. Replicas take turns.
     #[must_use]
     pub fn console(&self) -> Api {
-        self.api(self.ports[1])
+        self.api(match &self.processes {
+            Processes::One(process) => process.console(),
+            Processes::Apart(services) => self.next(&services.of(Role::Console)),
+        })
+    }
+
+    /// How many followers a cut waits for.
+    #[must_use]
+    pub fn followers(&self) -> u64 {
+        let replicas = match &self.processes {
+            Processes::One(_) => 1,
+            Processes::Apart(services) => services.of(Role::Vault).len(),
+        };
+        // Verification, vault, triggers.
+        3 * u64::try_from(replicas).expect("few")
     }
 
     /// The console, with the demo team's management token.
@@ -279,7 +335,10 @@ impl Cluster {
     /// # Panics
     /// If it is refused.
     pub async fn sandbox_connection(&self, team: &Api) -> String {
-        let token = self.demo("KEYSTILE_DEMO_SANDBOX_TOKEN");
+        self.connection_with(team, &self.demo("KEYSTILE_DEMO_SANDBOX_TOKEN")).await
+    }
+
+    async fn connection_with(&self, team: &Api, token: &str) -> String {
         let body = json!({
             "appKey": "sandbox", "name": "sandbox account", "credential": {"bearerToken": token},
         });
@@ -322,11 +381,5 @@ fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
                 Err(error) => panic!("{}: {error}", path.display()),
             }
         }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.kill();
     }
 }

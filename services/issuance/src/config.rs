@@ -17,6 +17,8 @@ use crate::lease::Terms;
 pub struct Config {
     /// Where its gRPC listens when it runs apart.
     pub listen: SocketAddr,
+    /// Where roles of other processes reach it; several replicas as `https://a:8091,b:8091`.
+    pub url: String,
     /// `sqlite://…` or `postgres://…`; absent: a file in the data directory.
     pub database_url: Option<SecretString>,
     /// L: how long a lease lasts.
@@ -42,6 +44,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8091).into(),
+            url: "https://issuance:8091".to_owned(),
             database_url: None,
             lease_ttl_ms: 2_000,
             renew_interval_ms: 500,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use keystile_runtime::config::{self, Flag};
 
-use crate::{Settings, cli};
+use crate::{Settings, certs, cli};
 
 /// Scoped API keys, self-hosted: one gateway, strict revocation, credentials that no caller sees.
 ///
@@ -49,7 +49,11 @@ pub enum Command {
         listen: Listen,
     },
     /// Bring the databases' schemas up to date
-    Migrate,
+    Migrate {
+        /// Of which roles, separated by commas; of all of them without
+        #[arg(long, value_delimiter = ',', value_name = "ROLES")]
+        roles: Vec<String>,
+    },
     /// Make a team, its first owner and a management token
     Bootstrap {
         /// The owner's e-mail address
@@ -59,9 +63,42 @@ pub enum Command {
         #[arg(long)]
         team: String,
     },
+    /// Certificates, for roles that run apart
+    #[command(subcommand)]
+    Certs(certs::Command),
+    /// The installation's secrets
+    #[command(subcommand)]
+    Secrets(Secrets),
+    /// Is the process of this machine ready? Ends with 0 if it is
+    Ready,
+    /// Run the sandbox app as a process of its own
+    Sandbox {
+        /// Where it listens.
+        #[command(flatten)]
+        listen: Listen,
+    },
     /// What can be done through the console
     #[command(flatten)]
     Resource(cli::Command),
+}
+
+/// What can be done with the installation's secrets.
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// Make what is absent of them in the data directory
+    Init,
+    /// Print what one role needs of them, as a configuration
+    Derive {
+        /// The role
+        #[arg(long, value_name = "ROLE")]
+        role: String,
+        /// Write it to this file instead, readable by its owner only
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// While it runs
+    #[command(flatten)]
+    Running(cli::secrets::Command),
 }
 
 /// Configuration from the command line. It wins over the environment and the file.
@@ -69,7 +106,7 @@ pub enum Command {
 #[command(next_help_heading = "Configuration")]
 pub struct Host {
     /// A TOML file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = config::FILE_VARIABLE)]
     pub config: Option<PathBuf>,
     /// Databases that are files, generated secrets [default: .keystile]
     #[arg(long, global = true, value_name = "DIR")]
@@ -89,10 +126,19 @@ pub struct Listen {
     /// Where verification listens for gRPC [default: 127.0.0.1:8090]
     #[arg(long, value_name = "ADDR")]
     pub verification_listen: Option<String>,
+    /// Where issuance listens, if roles run apart [default: 127.0.0.1:8091]
+    #[arg(long, value_name = "ADDR")]
+    pub issuance_listen: Option<String>,
+    /// Where vault listens, if roles run apart [default: 127.0.0.1:8092]
+    #[arg(long, value_name = "ADDR")]
+    pub vault_listen: Option<String>,
+    /// Where triggers listens, if roles run apart [default: 127.0.0.1:8093]
+    #[arg(long, value_name = "ADDR")]
+    pub triggers_listen: Option<String>,
     /// Where probes are answered [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR")]
     pub telemetry_listen: Option<String>,
-    /// Where the sandbox app of `dev` listens [default: any free port]
+    /// Where the sandbox app listens [default: any free port in `dev`, 127.0.0.1:8094 apart]
     #[arg(long, value_name = "ADDR")]
     pub sandbox_listen: Option<String>,
 }
@@ -104,7 +150,11 @@ impl Args {
     /// Names the field and where it came from.
     pub fn settings(&self) -> Result<Settings, config::Error> {
         let named = match &self.command {
-            Some(Command::Dev { listen, .. } | Command::Serve { listen, .. }) => listen.flags(),
+            Some(
+                Command::Dev { listen, .. }
+                | Command::Serve { listen, .. }
+                | Command::Sandbox { listen },
+            ) => listen.flags(),
             _ => Vec::new(),
         };
         let data_dir = flag("--data-dir", "data_dir", self.host.data_dir.as_ref());
@@ -120,6 +170,9 @@ impl Listen {
             flag("--gateway-listen", "gateway.listen", self.gateway_listen.as_ref()),
             flag("--console-listen", "console.listen", self.console_listen.as_ref()),
             flag("--verification-listen", "verification.listen", self.verification_listen.as_ref()),
+            flag("--issuance-listen", "issuance.listen", self.issuance_listen.as_ref()),
+            flag("--vault-listen", "vault.listen", self.vault_listen.as_ref()),
+            flag("--triggers-listen", "triggers.listen", self.triggers_listen.as_ref()),
             flag("--telemetry-listen", "telemetry.listen", self.telemetry_listen.as_ref()),
             flag("--sandbox-listen", "sandbox.listen", self.sandbox_listen.as_ref()),
         ];

@@ -10,7 +10,7 @@ mod cuts;
 mod keys;
 mod output;
 mod profile;
-mod secrets;
+pub mod secrets;
 mod teams;
 mod tokens;
 mod when;
@@ -58,9 +58,6 @@ pub enum Command {
     /// Management tokens
     #[command(subcommand)]
     Tokens(tokens::Command),
-    /// Token keys, for the operator
-    #[command(subcommand)]
-    Secrets(secrets::Command),
     /// What changed, newest first
     Audit(audit::Arguments),
     /// Changes that were answered as pending
@@ -82,7 +79,6 @@ pub async fn run(command: Command, options: Options, data_dir: &Path) -> anyhow:
         Command::Connections(command) => connections::run(command, &client, output).await,
         Command::Teams(command) => teams::run(command, &client, output).await,
         Command::Tokens(command) => tokens::run(command, &client, output).await,
-        Command::Secrets(command) => secrets::run(command, &client, output).await,
         Command::Audit(arguments) => audit::run(arguments, &client, output).await,
         Command::Cuts(command) => cuts::run(command, &client, output).await,
     }
@@ -148,7 +144,6 @@ mod tests {
             "tokens create --name ci --role developer --expires-in 90d",
             "tokens list",
             "tokens revoke mtok_1",
-            "secrets retire-token-key 1 --yes",
             "audit --subject key_1 --limit 10",
             "cuts show op_1",
             "--server http://127.0.0.1:1 --token t keys list",
@@ -170,7 +165,6 @@ mod tests {
             "connections create --app sandbox --name demo --bearer-token secret",
             "connections create --app s --name d --bearer-file a --api-key-file b",
             "tokens create --name ci --role king",
-            "secrets retire-token-key newest",
         ] {
             let refused = parse(line).expect_err(line);
             assert_eq!(refused.exit_code(), 2, "{line}");

@@ -6,6 +6,7 @@ mod screen;
 
 use std::time::Duration;
 
+use keystile_domain::Role;
 use keystile_runtime::lifecycle::Signals;
 
 pub use demo::Demo;
@@ -32,7 +33,14 @@ pub async fn run(settings: &Settings, reset: bool) -> anyhow::Result<()> {
         () = signals.next() => return Ok(()),
     };
     let (running, _demo) = started?;
-    screen::print(running.addresses(), &settings.data_dir)?;
+    let at = running.addresses();
+    let at = screen::At {
+        gateway: at.of(Role::Gateway)?,
+        console: at.of(Role::Console)?,
+        verification: at.of(Role::Verification)?,
+        telemetry: at.telemetry,
+    };
+    screen::print(at, &settings.data_dir)?;
     running.run_until(&mut signals).await
 }
 
@@ -42,7 +50,7 @@ pub async fn run(settings: &Settings, reset: bool) -> anyhow::Result<()> {
 /// # Errors
 /// As [`wire::start`]; or the demo cannot be made.
 pub async fn start(settings: &Settings) -> anyhow::Result<(Running, Demo)> {
-    let running = wire::start(settings, Sandbox::Run).await?;
+    let running = wire::start(settings, &Role::ALL.into(), Sandbox::Run).await?;
     let prepared = async {
         running.ready(START_TIMEOUT).await?;
         demo::prepare(&running).await

@@ -9,10 +9,13 @@
 pub mod advice;
 pub mod args;
 pub mod bootstrap;
+pub mod certs;
 pub mod cli;
 pub mod dev;
 pub mod migrate;
+pub mod ready;
 pub mod sandbox;
+pub mod secrets;
 pub mod serve;
 pub mod settings;
 pub mod wire;

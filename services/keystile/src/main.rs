@@ -5,8 +5,8 @@ use std::{io::Write as _, process::ExitCode};
 use clap::Parser as _;
 use keystile::{
     advice,
-    args::{Args, Command, Listen},
-    bootstrap, cli, dev, migrate, serve,
+    args::{Args, Command, Listen, Secrets},
+    bootstrap, certs, cli, dev, migrate, ready, sandbox, secrets, serve,
 };
 use keystile_runtime::{data_dir, telemetry};
 
@@ -32,11 +32,14 @@ fn try_main(args: Args) -> anyhow::Result<()> {
     let settings = args.settings()?;
     let command = args.command.unwrap_or(Command::Dev { reset: false, listen: Listen::default() });
     let level = match &command {
-        Command::Serve { .. } => "info",
+        Command::Serve { .. } | Command::Sandbox { .. } => "info",
         // People read what these print.
         Command::Dev { .. }
-        | Command::Migrate
+        | Command::Migrate { .. }
         | Command::Bootstrap { .. }
+        | Command::Certs(_)
+        | Command::Secrets(_)
+        | Command::Ready
         | Command::Resource(_) => "warn",
     };
     telemetry::init(&settings.telemetry, level)?;
@@ -45,10 +48,20 @@ fn try_main(args: Args) -> anyhow::Result<()> {
         match command {
             Command::Dev { reset, .. } => dev::run(&settings, reset).await,
             Command::Serve { roles, .. } => serve::run(&settings, &roles).await,
-            Command::Migrate => migrate::run(&settings).await,
+            Command::Migrate { roles } => migrate::run(&settings, &roles).await,
             Command::Bootstrap { email, team } => {
                 bootstrap::run(&settings, &email, &team, args.connection.json).await
             }
+            Command::Certs(command) => certs::run(command),
+            Command::Secrets(Secrets::Init) => secrets::init(&settings),
+            Command::Secrets(Secrets::Derive { role, out }) => {
+                secrets::derive(&settings, &role, out.as_deref())
+            }
+            Command::Secrets(Secrets::Running(command)) => {
+                cli::secrets::run(command, args.connection, &settings.data_dir).await
+            }
+            Command::Ready => ready::run(&settings, args.connection.json).await,
+            Command::Sandbox { .. } => sandbox::run(&settings).await,
             Command::Resource(command) => {
                 cli::run(command, args.connection, &settings.data_dir).await
             }

@@ -9,6 +9,7 @@ mod notes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
 use axum::{
     Json, Router,
     extract::{
@@ -23,7 +24,9 @@ use keystile_catalog::Catalog;
 use keystile_domain::{Clock as _, base62, entropy};
 use keystile_runtime::{
     Drain, Problem, SystemClock, SystemEntropy,
-    http::{Limits, StrictJson, harden, serve as serve_http},
+    health::{self, Readiness},
+    http::{Limits, StrictJson, harden, local, serve as serve_http},
+    lifecycle::{GRACE, Signals},
     problem::Fault,
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +34,7 @@ use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::{Settings, wire};
 use notes::{Accounts, Note};
 pub use notes::{MAX_ACCOUNTS, MAX_NOTES};
 
@@ -66,6 +70,37 @@ pub fn router(base: &Url) -> Router {
         )
         .with_state(Sandbox::default());
     harden(router, &Limits::default())
+}
+
+/// The port of a sandbox that is a process of its own.
+const PORT: u16 = 8094;
+
+/// Where `sandbox.url` says that the sandbox is.
+pub(crate) fn base(url: &str) -> anyhow::Result<Url> {
+    let parsed = Url::parse(url).ok().filter(|url| url.scheme() == "http" && url.path() == "/");
+    parsed.context("sandbox.url must be http://host:port")
+}
+
+/// `keystile sandbox`: serves the sandbox, and its probes, until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// A port is in use, or `sandbox.url` is no URL.
+pub async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let mut at = settings.sandbox.listen;
+    if at.port() == 0 {
+        at.set_port(PORT);
+    }
+    let listener = wire::bind("sandbox", at).await?;
+    let probes = wire::bind("telemetry", settings.telemetry.listen).await?;
+    let url = settings.sandbox.url.clone().unwrap_or_else(|| format!("http://{}", local(at)));
+    let drain = Drain::new();
+    let health = harden(health::router(Readiness::new(drain.stopping())), &Limits::default());
+    drain.spawn(serve(listener, router(&base(&url)?), drain.clone()));
+    drain.spawn(serve_http(probes, health, drain.clone(), Limits::default()));
+    tracing::info!(%at, "listening");
+    drain.run_until(&mut signals, GRACE).await;
+    Ok(())
 }
 
 /// Serves the sandbox until `drain` begins.

@@ -17,20 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs `roles` (all of them if none is named) until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// An unknown role; a set that needs other processes; whatever keeps [`wire::start`] from starting.
+/// An unknown role; whatever keeps [`wire::start`] from starting.
 pub async fn run(settings: &Settings, roles: &[String]) -> anyhow::Result<()> {
-    complete(roles)?;
+    let here = named(roles)?;
     let mut signals = Signals::listen()?;
     let started = async {
-        let running = wire::start(settings, Sandbox::Leave).await?;
-        let at = running.addresses();
-        tracing::info!(
-            gateway = %at.gateway,
-            console = %at.console,
-            verification = %at.verification,
-            telemetry = %at.telemetry,
-            "listening"
-        );
+        let running = wire::start(settings, &here, Sandbox::Leave).await?;
+        for (role, at) in running.addresses().roles() {
+            tracing::info!(%role, %at, "listening");
+        }
+        tracing::info!(at = %running.addresses().telemetry, "listening for probes");
         match running.ready(PATIENCE).await {
             Ok(()) => tracing::info!("ready"),
             Err(error) => tracing::warn!(%error, "listening, but not ready yet"),
@@ -44,26 +40,26 @@ pub async fn run(settings: &Settings, roles: &[String]) -> anyhow::Result<()> {
     running.run_until(&mut signals).await
 }
 
-/// Is this every role? A process that runs fewer would have to reach the others.
-fn complete(roles: &[String]) -> anyhow::Result<()> {
-    let mut named = BTreeSet::new();
-    for text in roles {
-        let Some(role) = Role::parse(text.trim()) else {
-            let known = Role::ALL.map(Role::as_str).join(", ");
-            let message = format!("there is no role {text:?}");
-            return Err(Advice::new(message, format!("the roles are {known}")).into());
-        };
-        named.insert(role);
+/// The roles that a command line names; all of them if it names none.
+///
+/// # Errors
+/// What is no role.
+pub fn named(roles: &[String]) -> anyhow::Result<BTreeSet<Role>> {
+    if roles.is_empty() {
+        return Ok(Role::ALL.into());
     }
-    let absent: Vec<_> = Role::ALL.into_iter().filter(|role| !named.contains(role)).collect();
-    if named.is_empty() || absent.is_empty() {
-        return Ok(());
-    }
-    let absent = absent.into_iter().map(Role::as_str).collect::<Vec<_>>().join(", ");
-    let message = format!(
-        "these roles would need {absent} in another process, which this version cannot reach"
-    );
-    Err(Advice::new(message, "run every role in this process: leave --roles out").into())
+    roles.iter().map(|text| role(text)).collect()
+}
+
+/// One role that a command line names.
+///
+/// # Errors
+/// It is none.
+pub fn role(text: &str) -> anyhow::Result<Role> {
+    Role::parse(text.trim()).ok_or_else(|| {
+        let known = Role::ALL.map(Role::as_str).join(", ");
+        Advice::new(format!("there is no role {text:?}"), format!("the roles are {known}")).into()
+    })
 }
 
 #[cfg(test)]
@@ -75,18 +71,16 @@ mod tests {
     }
 
     #[test]
-    fn every_role_in_any_order_or_none_named_is_complete() {
-        assert!(complete(&[]).is_ok());
-        let mut all = Role::ALL.map(Role::as_str);
-        all.reverse();
-        assert!(complete(&names(&all)).is_ok());
+    fn none_named_is_all_and_one_named_twice_is_one() {
+        assert_eq!(named(&[]).expect("all").len(), Role::ALL.len());
+        let twice = named(&names(&["vault", " vault"])).expect("one");
+        assert_eq!(twice, BTreeSet::from([Role::Vault]));
     }
 
     #[test]
-    fn a_part_or_an_unknown_role_is_refused_with_what_is_missing() {
-        let refused = complete(&names(&["gateway", "verification"])).expect_err("a part");
-        assert!(refused.to_string().contains("issuance, vault, triggers, console"), "{refused}");
-        let refused = complete(&names(&["gatway"])).expect_err("unknown");
-        assert!(refused.to_string().contains("gatway"), "{refused}");
+    fn what_is_no_role_is_told_with_those_that_are() {
+        let refused = named(&names(&["gateway", "gatway"])).expect_err("unknown");
+        let said = crate::advice::told(&refused);
+        assert!(said.contains("\"gatway\"") && said.contains("verification"), "{said}");
     }
 }

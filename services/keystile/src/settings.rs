@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use keystile_runtime::{secrets, telemetry};
+use keystile_runtime::{mtls, secrets, telemetry};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -30,7 +30,9 @@ pub struct Settings {
     pub telemetry: telemetry::Config,
     /// What must stay secret.
     pub secrets: secrets::Config,
-    /// The app that `dev` brings along.
+    /// Certificates, where roles run apart.
+    pub tls: mtls::Config,
+    /// The app to try things on.
     pub sandbox: Sandbox,
     /// How the resource commands reach a console.
     pub cli: Cli,
@@ -49,6 +51,7 @@ impl Default for Settings {
             cache: keystile_cache::Config::default(),
             telemetry: telemetry::Config::default(),
             secrets: secrets::Config::default(),
+            tls: mtls::Config::default(),
             sandbox: Sandbox::default(),
             cli: Cli::default(),
         }
@@ -59,13 +62,17 @@ impl Default for Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sandbox {
-    /// Where the sandbox listens; port 0 is any free one.
+    /// Where the sandbox of `dev` listens, or `keystile sandbox`; port 0 is any free one in `dev`,
+    /// and 8094 otherwise.
     pub listen: SocketAddr,
+    /// Where `keystile sandbox` is reached: the app `sandbox` is then in the catalog, and vault may
+    /// dial that host and port. Absent: only `dev` has it.
+    pub url: Option<String>,
 }
 
 impl Default for Sandbox {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), url: None }
     }
 }
 

@@ -1,51 +1,71 @@
-//! The wiring: which service talks to which, over what, and who listens where.
+//! The wiring: which roles run here, which service talks to which, over what, and who listens where.
 //!
-//! Every role runs in this process, connected by calls through the same layers as over TCP. Only
-//! gateway, console, verification and telemetry listen.
+//! Roles of one process call one another through the same layers as over TCP. Gateway, console,
+//! verification and telemetry listen; the others only where some role is in another process.
 
 mod listeners;
 mod services;
 mod stores;
+mod ways;
+mod work;
 
-use std::{future::Future, net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use futures::FutureExt as _;
 use keystile_catalog::Catalog;
-use keystile_contract::Identity;
 use keystile_domain::Role;
+use keystile_egress::HostPort;
 use keystile_runtime::{
-    DataDir, Drain, SystemEntropy, grpc,
+    DataDir, Drain, SystemEntropy,
+    grpc::{self, Stack},
     health::{self, Readiness},
-    http::{Limits, harden},
+    http::{Limits, harden, serve},
     lifecycle::{Cause, GRACE, Signals},
+    secrets::{Absent, Secrets},
 };
 use tokio::net::TcpListener;
 use url::Url;
 
-use self::{listeners::Listeners, services::Services};
+pub(crate) use self::listeners::bind;
+use self::{
+    listeners::Listeners,
+    services::{Parts, Services},
+    stores::Urls,
+};
 use crate::{Settings, sandbox};
 
 /// How long the services get to end once nobody asks them any more.
 const SERVICES_GRACE: Duration = Duration::from_secs(5);
 /// How often a start asks whether it is done.
 const READY_POLL: Duration = Duration::from_millis(5);
-/// Who calls the plaintext verification listener.
-const LOOPBACK_CALLER: &str = "loopback";
 
 /// Where a process listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
-    /// The REST edge.
-    pub gateway: SocketAddr,
-    /// The management API.
-    pub console: SocketAddr,
-    /// Verification over gRPC.
-    pub verification: SocketAddr,
+    roles: BTreeMap<Role, SocketAddr>,
     /// Probes.
     pub telemetry: SocketAddr,
     /// The sandbox app, in `dev`.
     pub sandbox: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Where a role listens.
+    ///
+    /// # Errors
+    /// It does not: it is in another process, or asked only within this one.
+    pub fn of(&self, role: Role) -> anyhow::Result<SocketAddr> {
+        self.roles.get(&role).copied().with_context(|| format!("{role} does not listen here"))
+    }
+
+    /// Where each role listens that does.
+    pub fn roles(&self) -> impl Iterator<Item = (Role, SocketAddr)> {
+        self.roles.iter().map(|(role, addr)| (*role, *addr))
+    }
 }
 
 /// Does this process bring the sandbox app along?
@@ -53,15 +73,20 @@ pub struct Addresses {
 pub enum Sandbox {
     /// Yes, and egress may dial its socket.
     Run,
-    /// No: only apps outside.
+    /// No: only apps outside, and the sandbox of `sandbox.url` where that is set.
     Leave,
+}
+
+/// Is this the whole product?
+fn together(here: &BTreeSet<Role>) -> bool {
+    Role::ALL.iter().all(|role| here.contains(role))
 }
 
 /// A running Keystile. Dropped without [`Running::stop`], its tasks run on.
 pub struct Running {
     addresses: Addresses,
-    data_dir: DataDir,
-    console: keystile_console::Service,
+    data_dir: Option<DataDir>,
+    console: Option<keystile_console::Service>,
     readiness: Readiness,
     /// Whoever is asked from outside.
     edge: Drain,
@@ -69,167 +94,187 @@ pub struct Running {
     behind: Drain,
 }
 
-/// Starts every role in this process. Ports of 0 are any free ones.
+/// Starts the roles of `here` in this process. Ports of 0 are any free ones.
 ///
 /// # Errors
 /// With an [`crate::advice::Advice`] where there is a next step: a port or the data directory in
-/// use, a secret missing.
-pub async fn start(settings: &Settings, sandbox: Sandbox) -> anyhow::Result<Running> {
-    let listeners = Listeners::bind(settings).await?;
+/// use, a secret or a certificate missing.
+pub async fn start(
+    settings: &Settings,
+    here: &BTreeSet<Role>,
+    sandbox: Sandbox,
+) -> anyhow::Result<Running> {
+    let listeners = Listeners::bind(settings, here).await?;
     let sandbox_listener = match sandbox {
-        Sandbox::Run => Some(listeners::bind("sandbox", settings.sandbox.listen).await?),
+        Sandbox::Run => Some(bind("sandbox", settings.sandbox.listen).await?),
         Sandbox::Leave => None,
     };
-    let addresses = Addresses {
-        gateway: listeners.gateway.local_addr()?,
-        console: listeners.console.local_addr()?,
-        verification: listeners.verification.local_addr()?,
-        telemetry: listeners.telemetry.local_addr()?,
-        sandbox: sandbox_listener.as_ref().map(TcpListener::local_addr).transpose()?,
-    };
+    let sandbox_addr = sandbox_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let addresses = listeners.addresses(sandbox_addr)?;
 
-    let data_dir = stores::data_dir(settings)?;
-    let services = services(settings, &data_dir, addresses.sandbox).await?;
+    let urls = Urls::of(settings, here);
+    // The demo of the sandbox is kept there.
+    let hold = urls.any_file() || sandbox == Sandbox::Run;
+    let data_dir = hold.then(|| stores::data_dir(settings)).transpose()?;
+    let services = services(settings, here, &urls, data_dir.as_ref(), sandbox_addr).await?;
     let (edge, behind) = (Drain::new(), Drain::new());
     let readiness = Readiness::new(edge.stopping());
     if let (Some(listener), Some(addr)) = (sandbox_listener, addresses.sandbox) {
         let router = sandbox::router(&base(addr)?);
         behind.spawn(sandbox::serve(listener, router, behind.clone()));
     }
-    watch(&services, &readiness);
-    run(&services, &edge, &behind);
-    listen(listeners, &services, &readiness, &edge);
+    work::watch(&services, &readiness);
+    work::run(&services, &edge, &behind);
+    listen(settings, listeners, &services, &readiness, &edge)?;
     Ok(Running { addresses, data_dir, console: services.console, readiness, edge, behind })
 }
 
-/// Builds the services without running or serving them, for commands that only need one answer.
-pub(crate) async fn idle(settings: &Settings) -> anyhow::Result<(DataDir, Services)> {
-    let data_dir = stores::data_dir(settings)?;
-    let services = services(settings, &data_dir, None).await?;
-    Ok((data_dir, services))
+/// Builds a console without running or serving it, and with it what it needs of `here`.
+pub(crate) async fn console(
+    settings: &Settings,
+    here: &BTreeSet<Role>,
+) -> anyhow::Result<(Option<DataDir>, keystile_console::Service)> {
+    let urls = Urls::of(settings, here);
+    let data_dir = urls.any_file().then(|| stores::data_dir(settings)).transpose()?;
+    let services = services(settings, here, &urls, data_dir.as_ref(), None).await?;
+    Ok((data_dir, services.console.context("the console is not among the roles")?))
 }
 
-/// Brings the schema of every role's database up to date.
-pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+/// Brings the schema of every database of `here` up to date.
+pub(crate) async fn migrate(settings: &Settings, here: &BTreeSet<Role>) -> anyhow::Result<()> {
+    let urls = Urls::of(settings, here);
+    let data_dir = urls.any_file().then(|| stores::data_dir(settings)).transpose()?;
+    // A database that is made here gets its keys first.
+    if urls.any_file() {
+        stores::secrets(settings, here, &urls, data_dir.as_ref(), &SystemEntropy)?;
+    }
+    urls.connect().await?.migrate().await
+}
+
+/// Makes what is absent of the installation's secrets in the data directory.
+pub(crate) fn make_secrets(settings: &Settings) -> anyhow::Result<()> {
     let data_dir = stores::data_dir(settings)?;
-    let (_, stores) = stores::open(settings, &data_dir, &SystemEntropy).await?;
-    stores.migrate().await
+    let urls = Urls::of(settings, &Role::ALL.into());
+    let stored = urls.any_file() && !urls.all_new();
+    let absent = if stored { Absent::Refuse } else { Absent::Generate };
+    let secrets = Secrets::new(&settings.secrets, data_dir.path(), absent, &SystemEntropy);
+    secrets.prepare(Role::ALL).map_err(stores::advised)
+}
+
+/// The `[secrets]` section of a configuration for one role.
+pub(crate) fn derive_secrets(
+    settings: &Settings,
+    role: Role,
+) -> anyhow::Result<zeroize::Zeroizing<String>> {
+    let (config, dir) = (&settings.secrets, &settings.data_dir);
+    let secrets = Secrets::new(config, dir, Absent::Refuse, &SystemEntropy);
+    secrets.derive(role).map_err(stores::advised)
 }
 
 async fn services(
     settings: &Settings,
-    data_dir: &DataDir,
+    here: &BTreeSet<Role>,
+    urls: &Urls,
+    held: Option<&DataDir>,
     sandbox: Option<SocketAddr>,
 ) -> anyhow::Result<Services> {
-    let (secrets, stores) = stores::open(settings, data_dir, &SystemEntropy).await?;
+    let secrets = stores::secrets(settings, here, urls, held, &SystemEntropy)?;
+    let stores = urls.connect().await?;
     let mut catalog = Catalog::shipped();
     let mut allow = settings.vault.allow.clone();
     if let Some(addr) = sandbox {
         catalog = catalog.with_sandbox(&base(addr)?);
         allow.sockets.push(addr);
+    } else if let Some(url) = &settings.sandbox.url {
+        let url = sandbox::base(url)?;
+        catalog = catalog.with_sandbox(&url);
+        let (host, port) = (url.host_str(), url.port_or_known_default());
+        let (host, port) = host.zip(port).context("sandbox.url has no host")?;
+        match host.parse() {
+            Ok(ip) => allow.sockets.push(SocketAddr::new(ip, port)),
+            Err(_) => allow.hosts.push(HostPort::try_from(format!("{host}:{port}"))?),
+        }
     }
-    Services::build(settings, secrets, stores, catalog, allow).await
+    let parts = Parts { settings, secrets: &secrets, stores: &stores, catalog, allow };
+    Services::build(parts, here).await
 }
 
 fn base(addr: SocketAddr) -> anyhow::Result<Url> {
     Url::parse(&format!("http://{addr}")).context("the address of the sandbox")
 }
 
-fn watch(services: &Services, readiness: &Readiness) {
-    let issuance = services.issuance.clone();
-    readiness.add(Role::Issuance.as_str(), move || std::future::ready(issuance.ready()));
-    let verification = services.verification.clone();
-    readiness.add(Role::Verification.as_str(), move || std::future::ready(verification.ready()));
-    let vault = services.vault.clone();
-    readiness.add(Role::Vault.as_str(), move || std::future::ready(vault.ready()));
-    let triggers = services.triggers.clone();
-    readiness.add(Role::Triggers.as_str(), move || std::future::ready(triggers.ready()));
-    let gateway = services.gateway.clone();
-    readiness.add(Role::Gateway.as_str(), move || {
-        let gateway = gateway.clone();
-        async move { gateway.ready().await }
-    });
-    let console = services.console.clone();
-    readiness.add(Role::Console.as_str(), move || {
-        let console = console.clone();
-        async move { console.ready().await }
-    });
-}
-
-fn run(services: &Services, edge: &Drain, behind: &Drain) {
-    let stop = || behind.stopping();
-    let spawn = |role, work| supervise(role, work, edge, behind);
-    let (service, token) = (services.issuance.clone(), stop());
-    spawn(Role::Issuance, async move { service.run(token).await }.boxed());
-    let (service, token) = (services.verification.clone(), stop());
-    spawn(Role::Verification, async move { service.run(token).await }.boxed());
-    let (service, token) = (services.vault.clone(), stop());
-    spawn(Role::Vault, async move { service.run(token).await }.boxed());
-    let (service, token) = (services.triggers.clone(), stop());
-    spawn(Role::Triggers, async move { service.run(token).await }.boxed());
-    let (service, token) = (services.console.clone(), stop());
-    spawn(Role::Console, async move { service.run(token).await }.boxed());
-}
-
-/// Runs a role's background work. A process whose role has ended is of no use: it stops, so that
-/// whoever supervises it starts another.
-fn supervise<F>(role: Role, work: F, edge: &Drain, behind: &Drain)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (edge, stopping) = (edge.clone(), behind.stopping());
-    behind.spawn(async move {
-        let panicked = AssertUnwindSafe(work).catch_unwind().await.is_err();
-        if !stopping.is_cancelled() {
-            tracing::error!(%role, panicked, "a role ended by itself: stopping");
-            edge.begin();
+fn listen(
+    settings: &Settings,
+    listeners: Listeners,
+    services: &Services,
+    readiness: &Readiness,
+    edge: &Drain,
+) -> anyhow::Result<()> {
+    let mut roles = listeners.roles;
+    if let (Some(gateway), Some(listener)) = (&services.gateway, roles.remove(&Role::Gateway)) {
+        edge.spawn(serve(listener, gateway.router(), edge.clone(), gateway.limits()));
+    }
+    if let (Some(console), Some(listener)) = (&services.console, roles.remove(&Role::Console)) {
+        edge.spawn(serve(listener, console.router(), edge.clone(), Limits::default()));
+    }
+    let stack = |role| match role {
+        Role::Issuance => services.issuance.as_ref().map(|(_, stack)| stack),
+        Role::Verification => services.verification.as_ref().map(|(_, stack)| stack),
+        Role::Vault => services.vault.as_ref().map(|(_, stack)| stack),
+        Role::Triggers => services.triggers.as_ref().map(|(_, stack)| stack),
+        Role::Gateway | Role::Console => None,
+    };
+    for (role, listener) in roles {
+        if let Some(stack) = stack(role) {
+            answer(settings, role, listener, stack, readiness, edge)?;
         }
-    });
-}
-
-fn listen(listeners: Listeners, services: &Services, readiness: &Readiness, edge: &Drain) {
-    use keystile_runtime::http::serve;
-
-    let gateway = services.gateway.clone();
-    let limits = gateway.limits();
-    edge.spawn(serve(listeners.gateway, gateway.router(), edge.clone(), limits));
-    let console = services.console.router();
-    edge.spawn(serve(listeners.console, console, edge.clone(), Limits::default()));
+    }
     let probes = harden(health::router(readiness.clone()), &Limits::default());
     edge.spawn(serve(listeners.telemetry, probes, edge.clone(), Limits::default()));
+    Ok(())
+}
 
-    let verification = grpc::serve(
-        listeners.verification,
-        services.verification_stack.clone(),
-        Identity::Caller(LOOPBACK_CALLER.to_owned()),
-        readiness.clone(),
-        edge.clone(),
-        grpc::Limits::default(),
-    );
+fn answer(
+    settings: &Settings,
+    role: Role,
+    listener: TcpListener,
+    stack: &Stack,
+    readiness: &Readiness,
+    edge: &Drain,
+) -> anyhow::Result<()> {
+    let callers = listeners::callers(settings, role, listener.local_addr()?)?;
+    let (readiness, drain) = (readiness.clone(), edge.clone());
+    let serving =
+        grpc::serve(listener, stack.clone(), callers, readiness, drain, grpc::Limits::default());
     edge.spawn(async move {
-        if let Err(error) = verification.await {
-            tracing::error!(%error, "verification does not listen");
+        if let Err(error) = serving.await {
+            tracing::error!(%role, %error, "a role does not listen");
         }
     });
+    Ok(())
 }
 
 impl Running {
     /// Where it listens.
     #[must_use]
-    pub const fn addresses(&self) -> Addresses {
-        self.addresses
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// The directory that this process holds.
-    #[must_use]
-    pub const fn data_dir(&self) -> &DataDir {
-        &self.data_dir
+    ///
+    /// # Errors
+    /// It holds none.
+    pub fn data_dir(&self) -> anyhow::Result<&DataDir> {
+        self.data_dir.as_ref().context("this process holds no data directory")
     }
 
     /// The console, for what only the host may ask of it.
-    #[must_use]
-    pub const fn console(&self) -> &keystile_console::Service {
-        &self.console
+    ///
+    /// # Errors
+    /// It is in another process.
+    pub fn console(&self) -> anyhow::Result<&keystile_console::Service> {
+        self.console.as_ref().context("the console is in another process")
     }
 
     /// Waits until every role is ready.

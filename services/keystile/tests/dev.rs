@@ -1,12 +1,13 @@
 //! `keystile dev` in this process: what it makes, keeps and says.
 
-use std::{net::SocketAddr, path::Path};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
 use keystile::{
     Settings, advice,
     dev::{self, Demo},
     wire::{self, Sandbox},
 };
+use keystile_domain::Role;
 use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -20,6 +21,10 @@ fn settings(data_dir: &Path) -> Settings {
     settings.verification.listen = any;
     settings.telemetry.listen = any;
     settings
+}
+
+fn all() -> BTreeSet<Role> {
+    Role::ALL.into()
 }
 
 fn exposed(secret: Option<&SecretString>) -> &str {
@@ -39,7 +44,7 @@ async fn the_demo_key_does_what_the_screen_says_and_lives_on() {
     let home = tempfile::tempdir().expect("a directory");
     let settings = settings(&home.path().join("data"));
     let (running, demo) = dev::start(&settings).await.expect("starts");
-    let gateway = running.addresses().gateway;
+    let gateway = running.addresses().of(Role::Gateway).expect("listens");
     let (status, answer) = run(gateway, &demo, "create-note", json!({"title": "Buy milk"})).await;
     assert_eq!((status, &answer["outputs"]["title"]), (StatusCode::OK, &json!("Buy milk")));
     let (status, answer) = run(gateway, &demo, "delete-note", json!({"noteId": "note_1"})).await;
@@ -48,7 +53,8 @@ async fn the_demo_key_does_what_the_screen_says_and_lives_on() {
 
     let (running, again) = dev::start(&settings).await.expect("starts again");
     assert_eq!(exposed(again.token.as_ref()), exposed(demo.token.as_ref()));
-    let (status, _) = run(running.addresses().gateway, &again, "list-notes", json!({})).await;
+    let gateway = running.addresses().of(Role::Gateway).expect("listens");
+    let (status, _) = run(gateway, &again, "list-notes", json!({})).await;
     assert_eq!(status, StatusCode::OK);
     running.stop().await;
 }
@@ -60,7 +66,7 @@ async fn a_port_in_use_is_told_with_how_to_choose_another() {
     let addr = taken.local_addr().expect("bound");
     let mut settings = settings(&home.path().join("data"));
     settings.console.listen = addr;
-    let error = wire::start(&settings, Sandbox::Leave).await.err().expect("refuses");
+    let error = wire::start(&settings, &all(), Sandbox::Leave).await.err().expect("refuses");
     let told = advice::told(&error);
     assert!(told.contains(&format!("port {} is taken: console.listen", addr.port())), "{told}");
     assert!(
@@ -74,8 +80,8 @@ async fn a_port_in_use_is_told_with_how_to_choose_another() {
 async fn a_second_process_is_refused_while_the_first_has_the_directory() {
     let home = tempfile::tempdir().expect("a directory");
     let settings = settings(&home.path().join("data"));
-    let running = wire::start(&settings, Sandbox::Leave).await.expect("starts");
-    let error = wire::start(&settings, Sandbox::Leave).await.err().expect("refuses");
+    let running = wire::start(&settings, &all(), Sandbox::Leave).await.expect("starts");
+    let error = wire::start(&settings, &all(), Sandbox::Leave).await.err().expect("refuses");
     assert!(advice::told(&error).contains("is in use by another keystile process"));
     running.stop().await;
 }
@@ -90,7 +96,7 @@ async fn without_its_key_a_vault_that_stores_something_does_not_start() {
     let kept = std::fs::read(&key).expect("was made");
     std::fs::remove_file(&key).expect("is ours");
 
-    let error = wire::start(&settings, Sandbox::Leave).await.err().expect("refuses");
+    let error = wire::start(&settings, &all(), Sandbox::Leave).await.err().expect("refuses");
     let told = advice::told(&error);
     assert!(told.contains("secrets.keks is missing") && told.contains("hint: restore"), "{told}");
     assert!(!key.exists(), "no other key takes its place");
@@ -98,17 +104,17 @@ async fn without_its_key_a_vault_that_stores_something_does_not_start() {
     // Another key in its place opens nothing, and is refused too.
     let mut other = settings.clone();
     other.secrets.keks = vec!["1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned().into()];
-    assert!(wire::start(&other, Sandbox::Leave).await.is_err());
+    assert!(wire::start(&other, &all(), Sandbox::Leave).await.is_err());
 
     other.secrets.keks = vec![String::from_utf8(kept).expect("text").trim().to_owned().into()];
-    wire::start(&other, Sandbox::Leave).await.expect("the right key does").stop().await;
+    wire::start(&other, &all(), Sandbox::Leave).await.expect("the right key does").stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_answer_beside_the_edge() {
     let home = tempfile::tempdir().expect("a directory");
     let settings = settings(&home.path().join("data"));
-    let running = wire::start(&settings, Sandbox::Leave).await.expect("starts");
+    let running = wire::start(&settings, &all(), Sandbox::Leave).await.expect("starts");
     running.ready(std::time::Duration::from_secs(20)).await.expect("is ready");
     let telemetry = running.addresses().telemetry;
     let healthz = reqwest::get(format!("http://{telemetry}/healthz")).await.expect("answers");

@@ -13,6 +13,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Where its gRPC listens when it runs apart from its callers.
     pub listen: SocketAddr,
+    /// Where roles of other processes reach it; several replicas as `https://a:8092,b:8092`.
+    pub url: String,
     /// `sqlite://…` or `postgres://…`; absent: a file in the data directory.
     pub database_url: Option<SecretString>,
     /// Addresses of outside apps that may be dialled although they are not public.
@@ -32,6 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8092)),
+            url: "https://vault:8092".to_owned(),
             database_url: None,
             allow: Allow::default(),
             action_timeout_seconds: 30,

@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Where its gRPC listens.
     pub listen: SocketAddr,
+    /// Where roles of other processes reach it; several replicas as `https://a:8090,b:8090`.
+    pub url: String,
     /// What L1 holds at most, bytes: some 1 KiB a key.
     pub l1_bytes: u64,
     /// How many tokens it remembers that are genuine and open nothing.
@@ -29,6 +31,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8090).into(),
+            url: "https://verification:8090".to_owned(),
             l1_bytes: 256 << 20,
             negative_entries: 100_000,
             max_lookups: 1024,

@@ -1,12 +1,16 @@
 //! `keystile secrets`, as far as it goes through the console.
 
+use std::path::Path;
+
 use clap::Subcommand;
 use reqwest::Method;
 use serde::Deserialize;
 
 use super::{
+    Options,
     client::Client,
     output::{Outcome, Output, confirm},
+    when,
 };
 
 /// What an operator can do with an installation's secrets while it runs.
@@ -28,7 +32,13 @@ struct Retired {
     outcome: Option<Outcome>,
 }
 
-pub(super) async fn run(command: Command, client: &Client, output: Output) -> anyhow::Result<()> {
+/// Runs a command. `data_dir` is where `keystile dev` leaves its profile.
+///
+/// # Errors
+/// What the API refused, or that the console cannot be reached.
+pub async fn run(command: Command, options: Options, data_dir: &Path) -> anyhow::Result<()> {
+    let output = Output { json: options.json, now: when::now() };
+    let client = Client::new(&options, data_dir)?;
     let Command::RetireTokenKey { version, yes } = command;
     confirm(&format!("Refuse every secret that was minted under token key {version}?"), yes)?;
     let version = version.to_string();

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
-use keystile_domain::{base62, entropy};
+use keystile_domain::{Role, base62, entropy};
 use keystile_runtime::{DataDir, SystemEntropy};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -91,12 +91,12 @@ impl Demo {
 
 /// Reads the demo and makes what is missing of it.
 pub(super) async fn prepare(running: &Running) -> anyhow::Result<Demo> {
-    let dir = running.data_dir();
+    let dir = running.data_dir()?;
     let mut demo = Demo::read(dir)?;
     let management_token = if let Some(token) = demo.management_token.clone() {
         token
     } else {
-        let made = running.console().bootstrap(EMAIL, TEAM).await.map_err(|error| {
+        let made = running.console()?.bootstrap(EMAIL, TEAM).await.map_err(|error| {
             let lost = matches!(error, keystile_console::Error::EmailTaken);
             let error = anyhow::Error::new(error).context("cannot make the demo team");
             if !lost {
@@ -110,7 +110,7 @@ pub(super) async fn prepare(running: &Running) -> anyhow::Result<Demo> {
         demo.write(dir)?;
         made.token
     };
-    let server = running.addresses().console;
+    let server = running.addresses().of(Role::Console)?;
     let api = Api { http: client()?, server, token: management_token };
     if demo.connection.is_none() {
         let sandbox_token = sandbox_token();

@@ -2,22 +2,32 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     path::Path,
 };
 
+use keystile_runtime::http::local;
+
 use super::demo;
-use crate::wire::Addresses;
+
+/// Where each part listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) gateway: SocketAddr,
+    pub(super) console: SocketAddr,
+    pub(super) verification: SocketAddr,
+    pub(super) telemetry: SocketAddr,
+}
 
 /// Prints where things listen and three commands to try.
-pub(super) fn print(at: Addresses, data_dir: &Path) -> std::io::Result<()> {
+pub(super) fn print(at: At, data_dir: &Path) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let bold = out.is_terminal();
     out.write_all(screen(at, data_dir, bold).as_bytes())?;
     out.flush()
 }
 
-fn screen(at: Addresses, data_dir: &Path, bold: bool) -> String {
+fn screen(at: At, data_dir: &Path, bold: bool) -> String {
     let heading = |text: &str| if bold { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() };
     let gateway = base(at.gateway);
     let console = base(at.console);
@@ -58,16 +68,6 @@ The demo key may list and create notes in the sandbox app. Its token is in {data
     )
 }
 
-/// Where a program on this machine reaches `listen`.
-fn local(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 fn base(listen: SocketAddr) -> String {
     format!("http://{}", local(listen))
 }
@@ -83,14 +83,13 @@ fn quoted(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn at(gateway: &str) -> Addresses {
+    fn at(gateway: &str) -> At {
         let addr = |text: &str| text.parse().expect("an address");
-        Addresses {
+        At {
             gateway: addr(gateway),
             console: addr("127.0.0.1:8081"),
             verification: addr("127.0.0.1:8090"),
             telemetry: addr("127.0.0.1:9090"),
-            sandbox: None,
         }
     }
 

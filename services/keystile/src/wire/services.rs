@@ -1,183 +1,191 @@
-//! The six services, each with its ways to the others.
+//! The services of this process, each with its ways to the others.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::Context as _;
 use keystile_catalog::Catalog;
-use keystile_contract::{Identity, SealKeys, Transport, transport};
 use keystile_domain::{Clock, Entropy, Role};
 use keystile_egress::{Allow, Policy, SystemResolver};
 use keystile_runtime::{
     SystemClock, SystemEntropy,
     grpc::{self, Stack, stack},
-    secrets::{Secrets, Versioned},
+    secrets::Secrets,
 };
 use keystile_seal::KekRing;
-use secrecy::ExposeSecret as _;
-use zeroize::Zeroizing;
 
-use super::stores::Stores;
+use super::{stores::Stores, together, ways::Ways};
 use crate::Settings;
 
-/// The services, built and not yet running.
-#[derive(Clone)]
+/// The services, built and not yet running; each role with gRPC beside its stack.
+#[derive(Clone, Default)]
 pub(crate) struct Services {
-    pub(crate) issuance: keystile_issuance::Service,
-    pub(crate) verification: keystile_verification::Service,
-    pub(crate) vault: keystile_vault::Service,
-    pub(crate) triggers: keystile_triggers::Service,
-    pub(crate) gateway: keystile_gateway::Service,
-    pub(crate) console: keystile_console::Service,
-    /// Verification as other programs may call it.
-    pub(crate) verification_stack: Stack,
+    pub(crate) issuance: Option<(keystile_issuance::Service, Stack)>,
+    pub(crate) verification: Option<(keystile_verification::Service, Stack)>,
+    pub(crate) vault: Option<(keystile_vault::Service, Stack)>,
+    pub(crate) triggers: Option<(keystile_triggers::Service, Stack)>,
+    pub(crate) gateway: Option<keystile_gateway::Service>,
+    pub(crate) console: Option<keystile_console::Service>,
+}
+
+/// What services are built from.
+pub(crate) struct Parts<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) secrets: &'a Secrets<'a>,
+    pub(crate) stores: &'a Stores,
+    pub(crate) catalog: Catalog,
+    /// What egress may dial beside public addresses.
+    pub(crate) allow: Allow,
 }
 
 impl Services {
-    /// Builds every service in this process, connected by calls. `allow` is what egress may dial
-    /// beside public addresses.
-    pub(crate) async fn build(
-        settings: &Settings,
-        secrets: Secrets,
-        stores: Stores,
-        catalog: Catalog,
-        allow: Allow,
-    ) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let seal_keys = SealKeyRing::new(&secrets.sealing_keys);
-        let keks = secrets.keks.into_iter();
-        let embedded = stores.embedded();
-
-        // Issuance asks vault, and vault asks issuance.
-        let (vault_of_issuance, vault_far) = transport::deferred();
-        let issuance = keystile_issuance::build(
-            keystile_issuance::Config { embedded, ..settings.issuance.clone() },
-            keystile_issuance::Deps {
-                clock: Arc::clone(&clock),
-                entropy: Arc::clone(&entropy),
-                seal_keys: seal_keys.of(Role::Issuance),
-                token_keys: secrets.token_keys.clone(),
-                vault: vault_of_issuance,
-                store: issuance_store(&stores, &*entropy).await?,
-            },
-        )
-        .await
-        .context("issuance")?;
-        let issuance_stack = stack(issuance.grpc(), grpc::Limits::default());
-
-        let verification = keystile_verification::build(
-            settings.verification.clone(),
-            keystile_verification::Deps {
-                clock: Arc::clone(&clock),
-                entropy: Arc::clone(&entropy),
-                seal_keys: seal_keys.of(Role::Verification),
-                token_keys: secrets.token_keys,
-                issuance: way(&issuance_stack, Role::Verification),
-                l2: settings.cache.open(Arc::clone(&clock))?,
-            },
-        )?;
-        let verification_stack = stack(verification.grpc(), grpc::Limits::default());
-
-        let policy = Policy { allow, ..Policy::default() };
-        let egress = keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?;
-        let vault = keystile_vault::build(
-            settings.vault.clone(),
-            keystile_vault::Deps {
-                clock: Arc::clone(&clock),
-                entropy: Arc::clone(&entropy),
-                seal_keys: seal_keys.of(Role::Vault),
-                keks: KekRing::new(keks, Arc::clone(&entropy)).context("secrets.keks")?,
-                issuance: way(&issuance_stack, Role::Vault),
-                catalog: catalog.clone(),
-                egress,
-                database: stores.vault,
-            },
-        )
-        .await
-        .context("vault")?;
-        let vault_stack = stack(vault.grpc(), grpc::Limits::default());
-        vault_far.connect(way(&vault_stack, Role::Issuance));
-
-        let triggers = keystile_triggers::build(
-            settings.triggers.clone(),
-            keystile_triggers::Deps {
-                clock: Arc::clone(&clock),
-                entropy: Arc::clone(&entropy),
-                seal_keys: seal_keys.of(Role::Triggers),
-                issuance: way(&issuance_stack, Role::Triggers),
-                vault: way(&vault_stack, Role::Triggers),
-                database: stores.triggers,
-            },
-        )
-        .await
-        .context("triggers")?;
-
-        let gateway = keystile_gateway::build(
-            settings.gateway.clone(),
-            keystile_gateway::Deps {
-                clock: Arc::clone(&clock),
-                verification: way(&verification_stack, Role::Gateway),
-                vault: way(&vault_stack, Role::Gateway),
-                catalog: catalog.clone(),
-            },
-        )?;
-
-        let console = keystile_console::build(
-            settings.console.clone(),
-            keystile_console::Deps {
-                clock,
-                entropy,
-                seal_keys: seal_keys.of(Role::Console),
-                issuance: way(&issuance_stack, Role::Console),
-                vault: way(&vault_stack, Role::Console),
-                catalog,
-                database: stores.console,
-                operator_token: secrets.operator_token,
-            },
-        )
-        .await
-        .context("console")?;
-
-        Ok(Self { issuance, verification, vault, triggers, gateway, console, verification_stack })
+    /// Builds `here`. Nobody else needs to be up.
+    pub(crate) async fn build(parts: Parts<'_>, here: &BTreeSet<Role>) -> anyhow::Result<Self> {
+        let mut ways = Ways::new(parts.settings, here);
+        let mut services = Self::default();
+        // In this order each finds the ones that it asks, but for issuance and vault.
+        if here.contains(&Role::Issuance) {
+            let service = parts.issuance(&mut ways, together(here)).await.context("issuance")?;
+            let stack = stack(service.grpc(), grpc::Limits::default());
+            ways.add(Role::Issuance, stack.clone());
+            services.issuance = Some((service, stack));
+        }
+        if here.contains(&Role::Verification) {
+            let service = parts.verification(&mut ways)?;
+            let stack = stack(service.grpc(), grpc::Limits::default());
+            ways.add(Role::Verification, stack.clone());
+            services.verification = Some((service, stack));
+        }
+        if here.contains(&Role::Vault) {
+            let service = parts.vault(&mut ways).await.context("vault")?;
+            let stack = stack(service.grpc(), grpc::Limits::default());
+            ways.add(Role::Vault, stack.clone());
+            services.vault = Some((service, stack));
+        }
+        if here.contains(&Role::Triggers) {
+            let service = parts.triggers(&mut ways).await.context("triggers")?;
+            let stack = stack(service.grpc(), grpc::Limits::default());
+            ways.add(Role::Triggers, stack.clone());
+            services.triggers = Some((service, stack));
+        }
+        if here.contains(&Role::Gateway) {
+            services.gateway = Some(parts.gateway(&mut ways)?);
+        }
+        if here.contains(&Role::Console) {
+            services.console = Some(parts.console(&mut ways).await.context("console")?);
+        }
+        Ok(services)
     }
 }
 
-/// The way to a service of this process, for one of its roles.
-fn way(to: &Stack, from: Role) -> Transport {
-    transport::local(to.clone(), Identity::Role(from))
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+fn entropy() -> Arc<dyn Entropy> {
+    Arc::new(SystemEntropy)
+}
+
+impl Parts<'_> {
+    async fn issuance(
+        &self,
+        ways: &mut Ways<'_>,
+        together: bool,
+    ) -> anyhow::Result<keystile_issuance::Service> {
+        // Followers of an earlier run are gone only if they were in that process, too.
+        let embedded = together && self.stores.all_files();
+        let config = keystile_issuance::Config { embedded, ..self.settings.issuance.clone() };
+        let deps = keystile_issuance::Deps {
+            clock: clock(),
+            entropy: entropy(),
+            seal_keys: self.secrets.seal_keys(Role::Issuance)?,
+            token_keys: self.secrets.token_keys()?,
+            vault: ways.between(Role::Issuance, Role::Vault)?,
+            store: issuance_store(self.stores).await?,
+        };
+        Ok(keystile_issuance::build(config, deps).await?)
+    }
+
+    fn verification(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_verification::Service> {
+        let deps = keystile_verification::Deps {
+            clock: clock(),
+            entropy: entropy(),
+            seal_keys: self.secrets.seal_keys(Role::Verification)?,
+            token_keys: self.secrets.token_keys()?,
+            issuance: ways.between(Role::Verification, Role::Issuance)?,
+            l2: self.settings.cache.open(clock())?,
+        };
+        Ok(keystile_verification::build(self.settings.verification.clone(), deps)?)
+    }
+
+    async fn vault(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_vault::Service> {
+        let policy = Policy { allow: self.allow.clone(), ..Policy::default() };
+        let keks = self.secrets.keks()?.into_iter();
+        let deps = keystile_vault::Deps {
+            clock: clock(),
+            entropy: entropy(),
+            seal_keys: self.secrets.seal_keys(Role::Vault)?,
+            keks: KekRing::new(keks, entropy()).context("secrets.keks")?,
+            issuance: ways.between(Role::Vault, Role::Issuance)?,
+            catalog: self.catalog.clone(),
+            egress: keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?,
+            database: self.stores.of(Role::Vault)?,
+        };
+        Ok(keystile_vault::build(self.settings.vault.clone(), deps).await?)
+    }
+
+    async fn triggers(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_triggers::Service> {
+        let deps = keystile_triggers::Deps {
+            clock: clock(),
+            entropy: entropy(),
+            seal_keys: self.secrets.seal_keys(Role::Triggers)?,
+            issuance: ways.between(Role::Triggers, Role::Issuance)?,
+            vault: ways.between(Role::Triggers, Role::Vault)?,
+            database: self.stores.of(Role::Triggers)?,
+        };
+        Ok(keystile_triggers::build(self.settings.triggers.clone(), deps).await?)
+    }
+
+    fn gateway(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_gateway::Service> {
+        let deps = keystile_gateway::Deps {
+            clock: clock(),
+            verification: ways.between(Role::Gateway, Role::Verification)?,
+            vault: ways.between(Role::Gateway, Role::Vault)?,
+            catalog: self.catalog.clone(),
+        };
+        Ok(keystile_gateway::build(self.settings.gateway.clone(), deps)?)
+    }
+
+    async fn console(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_console::Service> {
+        let deps = keystile_console::Deps {
+            clock: clock(),
+            entropy: entropy(),
+            seal_keys: self.secrets.seal_keys(Role::Console)?,
+            issuance: ways.between(Role::Console, Role::Issuance)?,
+            vault: ways.between(Role::Console, Role::Vault)?,
+            catalog: self.catalog.clone(),
+            database: self.stores.of(Role::Console)?,
+            operator_token: self.secrets.operator_token()?,
+        };
+        Ok(keystile_console::build(self.settings.console.clone(), deps).await?)
+    }
 }
 
 async fn issuance_store(
     stores: &Stores,
-    entropy: &dyn Entropy,
 ) -> anyhow::Result<Arc<dyn keystile_issuance::store::Store>> {
     use keystile_issuance::store::sql;
     use keystile_sql::Backend;
 
-    let database = &stores.issuance;
+    let database = stores.of(Role::Issuance)?;
     match database.backend() {
-        Backend::Sqlite => sql::migrate(database).await.context("issuance")?,
+        Backend::Sqlite => sql::migrate(&database).await?,
         Backend::Postgres => {
-            let pending = sql::pending(database).await.context("issuance")?;
+            let pending = sql::pending(&database).await?;
             if !pending.is_empty() {
                 let message = format!("pending migrations of issuance: {}", pending.join(", "));
                 return Err(crate::advice::Advice::new(message, "run keystile migrate").into());
             }
         }
     }
-    Ok(Arc::new(sql::SqlStore::open(database.clone(), entropy).await.context("issuance")?))
-}
-
-/// The sealing keys, from which each role gets its subkeys only.
-struct SealKeyRing(Zeroizing<Vec<(u32, [u8; 32])>>);
-
-impl SealKeyRing {
-    fn new(keys: &[Versioned]) -> Self {
-        let keys = keys.iter().map(|(version, key)| (*version, *key.expose_secret()));
-        Self(Zeroizing::new(keys.collect()))
-    }
-
-    fn of(&self, role: Role) -> SealKeys {
-        SealKeys::derive(role, &self.0)
-    }
+    Ok(Arc::new(sql::SqlStore::open(database, &SystemEntropy).await?))
 }

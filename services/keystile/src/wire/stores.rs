@@ -1,9 +1,13 @@
-//! The databases of the durable roles and the secrets that open them.
+//! The data directory, and the databases of the durable roles that run here.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use keystile_domain::{Entropy, Role};
+use keystile_domain::{ErrorKind, Role};
 use keystile_runtime::{
     DataDir,
     secrets::{self, Absent, Secrets},
@@ -13,33 +17,117 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{Settings, advice::Advice};
 
-/// A connection to the database of each durable role.
-pub(crate) struct Stores {
-    pub(crate) issuance: Database,
-    pub(crate) vault: Database,
-    pub(crate) triggers: Database,
-    pub(crate) console: Database,
+/// How often a database that does not answer is asked, and for how long: a whole installation
+/// starts in any order, and one whose database stays away is told to whoever supervises it.
+const ATTEMPTS: u32 = 60;
+const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The URL of each durable role's database.
+pub(crate) struct Urls(BTreeMap<Role, SecretString>);
+
+impl Urls {
+    /// Those of `roles`, of which some have none.
+    pub(crate) fn of(settings: &Settings, roles: &BTreeSet<Role>) -> Self {
+        let url = |role: Role| {
+            let configured = match role {
+                Role::Issuance => &settings.issuance.database_url,
+                Role::Vault => &settings.vault.database_url,
+                Role::Triggers => &settings.triggers.database_url,
+                Role::Console => &settings.console.database_url,
+                Role::Verification | Role::Gateway => return None,
+            };
+            Some((role, configured.clone().unwrap_or_else(|| file(&settings.data_dir, role))))
+        };
+        Self(roles.iter().copied().filter_map(url).collect())
+    }
+
+    /// Is any of them a file? Then whoever uses it holds the data directory.
+    pub(crate) fn any_file(&self) -> bool {
+        self.0.values().any(|url| path(url).is_some())
+    }
+
+    /// Is nothing stored yet? Of a server one cannot know before asking, and it is shared: never.
+    pub(crate) fn all_new(&self) -> bool {
+        self.0.values().all(|url| path(url).is_some_and(|path| !path.exists()))
+    }
+
+    /// Connects to every one, waiting for those that do not answer yet.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Stores> {
+        let mut stores = BTreeMap::new();
+        for (role, url) in &self.0 {
+            stores.insert(*role, connect(*role, url).await?);
+        }
+        Ok(Stores(stores))
+    }
 }
 
+/// The database of a role that names none.
+fn file(dir: &Path, role: Role) -> SecretString {
+    let path = dir.join(format!("{role}.db")).display().to_string();
+    // What a URL would read otherwise.
+    let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    format!("sqlite://{path}").into()
+}
+
+/// The file that a URL stands for.
+fn path(url: &SecretString) -> Option<PathBuf> {
+    let rest = url.expose_secret().strip_prefix("sqlite:")?;
+    let path = rest.trim_start_matches("//").split('?').next().unwrap_or_default();
+    Some(path.replace("%23", "#").replace("%3F", "?").replace("%25", "%").into())
+}
+
+async fn connect(role: Role, url: &SecretString) -> anyhow::Result<Database> {
+    let mut attempt = 1;
+    loop {
+        match Database::connect(url, Pool::default()).await {
+            Ok(database) => return Ok(database),
+            Err(error) if error.kind() == ErrorKind::Unavailable && attempt < ATTEMPTS => {
+                if attempt == 1 {
+                    tracing::warn!(%role, %error, "waiting for the database");
+                }
+                tokio::time::sleep(ATTEMPT_INTERVAL).await;
+                attempt += 1;
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("{role}.database_url"));
+            }
+        }
+    }
+}
+
+/// A connection to the database of each durable role.
+pub(crate) struct Stores(BTreeMap<Role, Database>);
+
 impl Stores {
+    /// That of `role`, which is durable and runs here.
+    pub(crate) fn of(&self, role: Role) -> anyhow::Result<Database> {
+        self.0.get(&role).cloned().with_context(|| format!("{role} has no database here"))
+    }
+
     /// Are they all files here? Then whoever holds the data directory is their only user.
-    pub(crate) fn embedded(&self) -> bool {
-        [&self.issuance, &self.vault, &self.triggers, &self.console]
-            .iter()
-            .all(|database| database.backend() == Backend::Sqlite)
+    pub(crate) fn all_files(&self) -> bool {
+        self.0.values().all(|database| database.backend() == Backend::Sqlite)
     }
 
     /// Brings every schema up to date.
     pub(crate) async fn migrate(&self) -> anyhow::Result<()> {
-        let failed = |role: Role| format!("the database of {role} cannot be migrated");
-        let issuance = keystile_issuance::store::sql::migrate(&self.issuance).await;
-        issuance.with_context(|| failed(Role::Issuance))?;
-        let vault = keystile_vault::migrate(&self.vault).await;
-        vault.with_context(|| failed(Role::Vault))?;
-        let triggers = keystile_triggers::migrate(&self.triggers).await;
-        triggers.with_context(|| failed(Role::Triggers))?;
-        let console = keystile_console::migrate(&self.console).await;
-        console.with_context(|| failed(Role::Console))
+        for (role, database) in &self.0 {
+            let migrated = match role {
+                Role::Issuance => keystile_issuance::store::sql::migrate(database)
+                    .await
+                    .map_err(anyhow::Error::new),
+                Role::Vault => keystile_vault::migrate(database).await.map_err(anyhow::Error::new),
+                Role::Triggers => {
+                    keystile_triggers::migrate(database).await.map_err(anyhow::Error::new)
+                }
+                Role::Console => {
+                    keystile_console::migrate(database).await.map_err(anyhow::Error::new)
+                }
+                Role::Verification | Role::Gateway => Ok(()),
+            };
+            migrated.with_context(|| format!("the database of {role} cannot be migrated"))?;
+        }
+        Ok(())
     }
 }
 
@@ -59,66 +147,30 @@ pub(crate) fn data_dir(settings: &Settings) -> anyhow::Result<DataDir> {
     })
 }
 
-/// Reads the secrets, or makes them if nothing is stored yet, then opens the databases: in this
-/// order, so that a database without its keys never comes to be.
-pub(crate) async fn open(
-    settings: &Settings,
-    dir: &DataDir,
-    entropy: &dyn Entropy,
-) -> anyhow::Result<(Secrets, Stores)> {
-    let urls = [
-        (Role::Issuance, settings.issuance.database_url.as_ref()),
-        (Role::Vault, settings.vault.database_url.as_ref()),
-        (Role::Triggers, settings.triggers.database_url.as_ref()),
-        (Role::Console, settings.console.database_url.as_ref()),
-    ]
-    .map(|(role, url)| url.cloned().unwrap_or_else(|| file(dir.path(), role)));
-    let absent = if urls.iter().all(is_new) { Absent::Generate } else { Absent::Refuse };
-    let secrets = secrets(&settings.secrets, dir, absent, entropy)?;
-    let [issuance, vault, triggers, console] = &urls;
-    let stores = Stores {
-        issuance: connect(Role::Issuance, issuance).await?,
-        vault: connect(Role::Vault, vault).await?,
-        triggers: connect(Role::Triggers, triggers).await?,
-        console: connect(Role::Console, console).await?,
-    };
-    Ok((secrets, stores))
+/// Reads the secrets of `roles`, or makes them if nothing is stored yet and `held` says that no
+/// other process can be doing the same. Before any database is opened, so that none comes to be
+/// without its keys.
+pub(crate) fn secrets<'a>(
+    settings: &'a Settings,
+    roles: &BTreeSet<Role>,
+    urls: &Urls,
+    held: Option<&DataDir>,
+    entropy: &'a dyn keystile_domain::Entropy,
+) -> anyhow::Result<Secrets<'a>> {
+    let absent = if held.is_some() && urls.all_new() { Absent::Generate } else { Absent::Refuse };
+    let secrets = Secrets::new(&settings.secrets, &settings.data_dir, absent, entropy);
+    secrets.prepare(roles.iter().copied()).map_err(advised)?;
+    Ok(secrets)
 }
 
-fn secrets(
-    config: &secrets::Config,
-    dir: &DataDir,
-    absent: Absent,
-    entropy: &dyn Entropy,
-) -> anyhow::Result<Secrets> {
-    Secrets::load(config, dir, absent, entropy).map_err(|error| match error {
+/// What helps against an error of the secrets.
+pub(crate) fn advised(error: secrets::Error) -> anyhow::Error {
+    match error {
         secrets::Error::Missing { field, ref file } => {
             let variable = format!("KEYSTILE_SECRETS__{}", field.to_ascii_uppercase());
             let hint = format!("restore {file} from a backup, or set {variable}");
             Advice::new(error.to_string(), hint).into()
         }
         other => anyhow::Error::new(other),
-    })
-}
-
-/// The database of a role that names none.
-fn file(dir: &Path, role: Role) -> SecretString {
-    let path = dir.join(format!("{role}.db")).display().to_string();
-    // What a URL would read otherwise.
-    let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
-    format!("sqlite://{path}").into()
-}
-
-/// Is this a file that does not exist yet? Of a server one cannot know before asking, and it is
-/// shared: never.
-fn is_new(url: &SecretString) -> bool {
-    let Some(rest) = url.expose_secret().strip_prefix("sqlite:") else { return false };
-    let path = rest.trim_start_matches("//").split('?').next().unwrap_or_default();
-    let path = path.replace("%23", "#").replace("%3F", "?").replace("%25", "%");
-    !PathBuf::from(path).exists()
-}
-
-async fn connect(role: Role, url: &SecretString) -> anyhow::Result<Database> {
-    let connected = Database::connect(url, Pool::default()).await;
-    connected.with_context(|| format!("{role}.database_url"))
+    }
 }

@@ -14,6 +14,36 @@ pub enum Identity {
     Caller(String),
 }
 
+const SCHEME: &str = "keystile://";
+/// Long enough for a service's full name, short enough for a log line.
+const MAX_CALLER: usize = 64;
+
+impl Identity {
+    /// A program outside. Its name is 1 to 64 letters, digits, `-`, `_` and `.`.
+    #[must_use]
+    pub fn caller(name: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let named = (1..=MAX_CALLER).contains(&name.len()) && name.bytes().all(plain);
+        named.then(|| Self::Caller(name.to_owned()))
+    }
+
+    /// As certificates carry it, among their subject alternative names.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("{SCHEME}{self}")
+    }
+
+    /// Reads what [`Identity::uri`] writes; nothing else is an identity.
+    #[must_use]
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        match uri.strip_prefix(SCHEME)?.split_once('/')? {
+            ("role", role) => Role::parse(role).map(Self::Role),
+            ("caller", name) => Self::caller(name),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -98,6 +128,31 @@ mod tests {
             }
         }
         assert!(methods >= 30, "{methods}");
+    }
+
+    #[test]
+    fn an_identity_reads_back_from_its_uri_and_from_nothing_like_it() {
+        let roles = Role::ALL.into_iter().map(Identity::Role);
+        for identity in roles.chain(Identity::caller("billing-1.eu_x")) {
+            assert_eq!(Identity::from_uri(&identity.uri()), Some(identity));
+        }
+        assert!(Identity::caller(&"x".repeat(MAX_CALLER)).is_some());
+        for wrong in [
+            String::new(),
+            "keystile://".to_owned(),
+            "keystile://role/".to_owned(),
+            "keystile://role/root".to_owned(),
+            "keystile://Role/vault".to_owned(),
+            "keystile://role/vault/".to_owned(),
+            "KEYSTILE://role/vault".to_owned(),
+            "https://role/vault".to_owned(),
+            "keystile://caller/".to_owned(),
+            "keystile://caller/a b".to_owned(),
+            "keystile://caller/a/b".to_owned(),
+            format!("keystile://caller/{}", "x".repeat(MAX_CALLER + 1)),
+        ] {
+            assert_eq!(Identity::from_uri(&wrong), None, "{wrong}");
+        }
     }
 
     #[test]

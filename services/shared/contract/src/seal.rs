@@ -43,6 +43,10 @@ fn label(kind: SealKind) -> &'static str {
     }
 }
 
+fn pair_label(kind: SealKind, minter: Role, audience: Role) -> String {
+    format!("{}/{minter}/{audience}", label(kind))
+}
+
 /// A message cannot be sealed or opened. Says no more than that: what is wrong with a forgery is
 /// not its maker's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +97,7 @@ impl SealKeys {
         let held =
             PAIRS.into_iter().filter(|(_, minter, audience)| [*minter, *audience].contains(&role));
         let subkeys = held.map(|(kind, minter, audience)| {
-            let info = format!("ks/1/{}/{minter}/{audience}", label(kind));
+            let info = format!("ks/1/{}", pair_label(kind, minter, audience));
             let versions = sealing_keys.iter().map(|(version, key)| {
                 let mut subkey = [0; 32];
                 // 32 bytes are far below HKDF's limit of 255 blocks: this cannot fail.
@@ -103,6 +107,38 @@ impl SealKeys {
             ((kind as i32, minter, audience), versions.collect())
         });
         Self { role, subkeys: subkeys.collect() }
+    }
+
+    /// Takes subkeys as [`SealKeys::labelled`] tells them, of which `role` uses its own.
+    ///
+    /// # Errors
+    /// The label of a pair that `role` needs and that is not among them.
+    pub fn from_labelled<'a>(
+        role: Role,
+        given: impl IntoIterator<Item = (&'a str, u32, &'a [u8; 32])>,
+    ) -> Result<Self, String> {
+        let mut by_label: BTreeMap<&str, BTreeMap<u32, Subkey>> = BTreeMap::new();
+        for (label, version, key) in given {
+            by_label.entry(label).or_default().insert(version, Subkey(*key));
+        }
+        let own =
+            PAIRS.into_iter().filter(|(_, minter, audience)| [*minter, *audience].contains(&role));
+        let subkeys = own.map(|(kind, minter, audience)| {
+            let label = pair_label(kind, minter, audience);
+            let versions = by_label.get(label.as_str()).cloned().ok_or(label)?;
+            Ok(((kind as i32, minter, audience), versions))
+        });
+        Ok(Self { role, subkeys: subkeys.collect::<Result<_, String>>()? })
+    }
+
+    /// What this role holds, for handing it over: `<kind>/<minter>/<audience>`, version, subkey.
+    pub fn labelled(&self) -> impl Iterator<Item = (String, u32, &[u8; 32])> {
+        PAIRS.into_iter().flat_map(|(kind, minter, audience)| {
+            let held = self.subkeys.get(&(kind as i32, minter, audience)).into_iter().flatten();
+            held.map(move |(version, subkey)| {
+                (pair_label(kind, minter, audience), *version, &subkey.0)
+            })
+        })
     }
 
     /// Seals `payload` for `audience` under the newest subkey, accepted until `expires_at`.
@@ -259,6 +295,30 @@ mod tests {
         for forgery in &forgeries {
             assert_eq!(open(Role::Issuance, forgery, NOW), Err(Error::Forged));
         }
+    }
+
+    #[test]
+    fn a_role_that_was_handed_its_subkeys_works_as_one_that_derived_them() {
+        let sealed = sealed();
+        let issuance = SealKeys::derive(Role::Issuance, &KEYS);
+        let told: Vec<_> = issuance.labelled().map(|(label, at, key)| (label, at, *key)).collect();
+        let labels: Vec<_> = told.iter().map(|(label, at, _)| format!("{label} {at}")).collect();
+        assert_eq!(
+            labels,
+            [
+                "actor/console/issuance 1",
+                "actor/console/issuance 2",
+                "capability/issuance/vault 1",
+                "capability/issuance/vault 2",
+            ]
+        );
+        let given = || told.iter().map(|(label, at, key)| (label.as_str(), *at, key));
+        let handed = SealKeys::from_labelled(Role::Issuance, given()).expect("complete");
+        assert!(handed.open(SealKind::Actor, &sealed, NOW).is_ok());
+        let missing = SealKeys::from_labelled(Role::Issuance, given().take(2)).err();
+        assert_eq!(missing.as_deref(), Some("capability/issuance/vault"));
+        let gateway = SealKeys::from_labelled(Role::Gateway, []).expect("needs none");
+        assert_eq!(gateway.labelled().count(), 0);
     }
 
     #[test]

@@ -70,7 +70,7 @@ async fn permitted(
     let mut refusal = Error::Unresolved;
     for address in found {
         let address = SocketAddr::new(address, port);
-        match policy.check(scheme, address) {
+        match policy.check(scheme, host, address) {
             Ok(()) => addresses.push(address),
             Err(error) => refusal = error,
         }

@@ -30,5 +30,5 @@ pub use body::Body;
 pub use client::{Client, Request, Response};
 pub use credential::Credential;
 pub use error::{Error, RedirectFault, UrlFault};
-pub use policy::{Allow, Limits, Policy};
+pub use policy::{Allow, HostPort, InvalidHostPort, Limits, Policy};
 pub use resolve::{Resolve, SystemResolver, Unresolved};

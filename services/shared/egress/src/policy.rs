@@ -16,13 +16,46 @@ pub struct Allow {
     pub nets: Vec<IpNet>,
     /// Exactly these addresses and ports.
     pub sockets: Vec<SocketAddr>,
+    /// Whatever address these names stand for, at that port: `sandbox:8094`. Whoever answers for
+    /// the name decides where requests go, so only names that the operator's own network resolves.
+    pub hosts: Vec<HostPort>,
+}
+
+/// A host name and a port, `sandbox:8094`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HostPort {
+    host: String,
+    port: u16,
+}
+
+/// That is no host and port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a host name and a port, such as sandbox:8094")]
+pub struct InvalidHostPort;
+
+impl TryFrom<String> for HostPort {
+    type Error = InvalidHostPort;
+
+    fn try_from(text: String) -> Result<Self, InvalidHostPort> {
+        let (host, port) = text.rsplit_once(':').ok_or(InvalidHostPort)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if host.is_empty() || !host.bytes().all(plain) {
+            return Err(InvalidHostPort);
+        }
+        let port = port.parse().map_err(|_| InvalidHostPort)?;
+        Ok(Self { host: host.to_ascii_lowercase(), port })
+    }
 }
 
 impl Allow {
-    fn names(&self, address: SocketAddr) -> bool {
+    fn names(&self, host: &str, address: SocketAddr) -> bool {
         let same =
             |socket: &SocketAddr| socket.ip() == address.ip() && socket.port() == address.port();
-        self.nets.iter().any(|net| net.contains(&address.ip())) || self.sockets.iter().any(same)
+        let named = |at: &HostPort| at.host.eq_ignore_ascii_case(host) && at.port == address.port();
+        self.nets.iter().any(|net| net.contains(&address.ip()))
+            || self.sockets.iter().any(same)
+            || self.hosts.iter().any(named)
     }
 }
 
@@ -71,9 +104,9 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether `address` may be dialled for a URL of `scheme`.
-    pub fn check(&self, scheme: &Scheme, address: SocketAddr) -> Result<(), Error> {
-        if self.allow.names(address) {
+    /// Whether `address`, which `host` stands for, may be dialled for a URL of `scheme`.
+    pub fn check(&self, scheme: &Scheme, host: &str, address: SocketAddr) -> Result<(), Error> {
+        if self.allow.names(host, address) {
             return Ok(());
         }
         address::classify(address.ip()).map_err(Error::AddressRefused)?;
@@ -91,13 +124,29 @@ mod tests {
     use crate::address::Rule;
 
     fn check(policy: &Policy, scheme: &Scheme, address: &str) -> Result<(), Error> {
-        policy.check(scheme, address.parse().unwrap())
+        policy.check(scheme, "app.example.com", address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_listed_host_is_one_name_and_one_port_wherever_it_is() {
+        let hosts = vec![HostPort::try_from("Sandbox:8094".to_owned()).unwrap()];
+        let policy = Policy { allow: Allow { hosts, ..Allow::default() }, ..Policy::default() };
+        let check = |host, at: &str| policy.check(&Scheme::HTTP, host, at.parse().unwrap()).is_ok();
+        assert!(check("sandbox", "172.18.0.9:8094") && check("SANDBOX", "172.18.0.10:8094"));
+        assert!(!check("sandbox", "172.18.0.9:8095"));
+        assert!(!check("sandbox.evil.example", "172.18.0.9:8094"));
+        assert!(!check("172.18.0.9", "172.18.0.9:8094"));
+        for wrong in
+            ["", "sandbox", ":8094", "sandbox:", "sandbox:99999", "http://sandbox:1", "[::1]:1"]
+        {
+            assert_eq!(HostPort::try_from(wrong.to_owned()), Err(InvalidHostPort), "{wrong}");
+        }
     }
 
     #[test]
     fn a_listed_socket_is_one_address_and_one_port() {
         let policy = Policy {
-            allow: Allow { sockets: vec!["127.0.0.1:7000".parse().unwrap()], nets: Vec::new() },
+            allow: Allow { sockets: vec!["127.0.0.1:7000".parse().unwrap()], ..Allow::default() },
             ..Policy::default()
         };
         let refused = Err(Error::AddressRefused(Rule::Loopback));
@@ -111,7 +160,7 @@ mod tests {
     #[test]
     fn a_listed_net_is_any_port() {
         let policy = Policy {
-            allow: Allow { nets: vec!["10.1.0.0/16".parse().unwrap()], sockets: Vec::new() },
+            allow: Allow { nets: vec!["10.1.0.0/16".parse().unwrap()], ..Allow::default() },
             ..Policy::default()
         };
         assert_eq!(check(&policy, &Scheme::HTTP, "10.1.255.255:1"), Ok(()));

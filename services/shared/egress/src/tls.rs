@@ -100,7 +100,7 @@ mod tests {
     }
 
     async fn fetch(roots: RootCertStore, host: &str, port: u16) -> Result<Bytes, Error> {
-        let allow = Allow { nets: vec!["127.0.0.1/32".parse().unwrap()], sockets: Vec::new() };
+        let allow = Allow { nets: vec!["127.0.0.1/32".parse().unwrap()], ..Allow::default() };
         let policy = Policy { allow, ..Policy::default() };
         let client = Client::with_tls(policy, Arc::new(Loopback), config(roots)?);
         let request = Request {

@@ -14,6 +14,8 @@ use layers::{Node, Origin};
 const PREFIX: &str = "KEYSTILE_";
 /// Variables that `keystile dev` writes for the shell to use. They configure nothing.
 const NOT_OURS: &str = "KEYSTILE_DEMO_";
+/// Names the file, where no flag does.
+pub const FILE_VARIABLE: &str = "KEYSTILE_CONFIG";
 
 /// A field set on the command line.
 #[derive(Debug, Clone)]
@@ -82,7 +84,7 @@ pub fn load_from<T: DeserializeOwned>(
     let mut root = file.map_or_else(|| Ok(Node::default()), read)?;
     for (name, value) in variables {
         let Some(field) = name.strip_prefix(PREFIX) else { continue };
-        if name.starts_with(NOT_OURS) {
+        if name.starts_with(NOT_OURS) || name == FILE_VARIABLE {
             continue;
         }
         let path: Vec<_> = field.split("__").map(str::to_ascii_lowercase).collect();

@@ -117,51 +117,68 @@ impl DataDir {
         &self.path
     }
 
-    /// Reads a private file; `None` if there is none.
+    /// As [`read_private`], by its name in here.
     ///
     /// # Errors
-    /// [`Error::TooOpen`] if others on this machine may read or write it.
+    /// As [`read_private`].
     pub fn read_private(&self, name: &str) -> Result<Option<String>, Error> {
-        let path = self.path.join(name);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(Error::Io { path, cause }),
-        };
-        // Asked of the open file: it is the one that is read.
-        let mode = file.metadata().map_err(Error::io(&path))?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(Error::TooOpen { path, mode });
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(Error::io(&path))?;
-        Ok(Some(text))
+        read_private(&self.path.join(name))
     }
 
-    /// Writes a private file (0600), whole or not at all, also if the machine stops meanwhile.
+    /// As [`write_private`], by its name in here.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// As [`write_private`].
     pub fn write_private(&self, name: &str, text: &str) -> Result<(), Error> {
-        let path = self.path.join(name);
-        let parent = path.parent().unwrap_or(&self.path).to_owned();
-        let write = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
-            let unfinished = path.with_extension("new");
-            if let Err(error) = fs::remove_file(&unfinished)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                return Err(error);
-            }
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)?;
-            File::open(&parent)?.sync_all()
-        };
-        write().map_err(Error::io(&path))
+        write_private(&self.path.join(name), text)
     }
+}
+
+/// Reads a private file; `None` if there is none.
+///
+/// # Errors
+/// [`Error::TooOpen`] if others on this machine may read or write it.
+pub fn read_private(path: &Path) -> Result<Option<String>, Error> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(Error::Io { path: path.to_owned(), cause }),
+    };
+    // Asked of the open file: it is the one that is read.
+    let mode = file.metadata().map_err(Error::io(path))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Error::TooOpen { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(Error::io(path))?;
+    Ok(Some(text))
+}
+
+/// Writes a private file (0600), whole or not at all, also if the machine stops meanwhile. Folders
+/// on its way are made (0700).
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    let parent = path.parent().unwrap_or(Path::new("")).to_owned();
+    // What `a.pem` alone lies in.
+    let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent };
+    let write = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
+        let unfinished = path.with_extension("new");
+        if let Err(error) = fs::remove_file(&unfinished)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(&parent)?.sync_all()
+    };
+    write().map_err(Error::io(path))
 }
 
 #[cfg(test)]

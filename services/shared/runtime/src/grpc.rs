@@ -1,12 +1,15 @@
 //! The gRPC server stack: the same layers for a call within this process and for one over TCP.
 
 mod deadline;
+mod ending;
+mod peer;
 mod serve;
 mod stack;
 
 use std::time::Duration;
 
-pub use serve::{NotLoopback, serve};
+pub use peer::{InvalidPeers, Peers, peer};
+pub use serve::{Callers, NotLoopback, serve};
 pub use stack::{Stack, stack};
 
 /// What one call may take.

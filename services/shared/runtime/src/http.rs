@@ -12,4 +12,4 @@ pub use harden::harden;
 pub use json::StrictJson;
 pub use limits::Limits;
 pub use request_id::RequestId;
-pub use serve::serve;
+pub use serve::{local, serve};

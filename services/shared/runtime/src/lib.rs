@@ -1,11 +1,12 @@
-//! What every process needs around its services: clocks, configuration, secrets, listeners,
-//! problems, health, telemetry and an orderly end.
+//! What every process needs around its services: clocks, configuration, secrets, certificates,
+//! listeners, the ways to other processes, problems, health, telemetry and an orderly end.
 //!
 //! Owns every read of the environment, the wall clock, randomness and signals, the HTTP and gRPC
 //! server stacks, and the one table of error kinds over HTTP.
 //!
 //! Never: knows a service, opens a database, or decides about a key.
 
+pub mod certs;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
@@ -15,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod lifecycle;
 mod listen;
+pub mod mtls;
 pub mod problem;
 pub mod secrets;
 mod serde_words;

@@ -17,6 +17,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -38,11 +39,18 @@ pub(crate) struct Bounds {
     pub(crate) http2_only: bool,
 }
 
-/// Accepts until the drain's soft phase; connections then finish the requests they have.
-/// `service` is asked for one service a connection.
-pub(crate) async fn accept<S, F>(listener: TcpListener, service: F, drain: &Drain, bounds: Bounds)
-where
-    F: Fn(SocketAddr) -> S,
+/// Accepts until the drain's soft phase; connections then finish the requests they have. `open`
+/// makes of a connection what is read and written, and the service that answers on it; it has the
+/// time for a request's head.
+pub(crate) async fn accept<F, O, I, S>(
+    listener: TcpListener,
+    open: F,
+    drain: &Drain,
+    bounds: Bounds,
+) where
+    F: Fn(TcpStream, SocketAddr) -> O,
+    O: Future<Output = io::Result<(I, S)>> + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: tower::Service<http::Request<Incoming>, Response = http::Response<Body>>
         + Clone
         + Send
@@ -64,9 +72,20 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, service(peer), drain.clone(), bounds);
+                // Answers are small and written whole: waiting for more only delays them.
+                let _ = stream.set_nodelay(true);
+                let opening = open(stream, peer);
+                let (stopping, stays) = (drain.stopping(), drain.clone());
                 drain.spawn(async move {
-                    connection.await;
+                    let opened = tokio::select! {
+                        opened = tokio::time::timeout(bounds.header_timeout, opening) => opened,
+                        () = stopping.cancelled() => return,
+                    };
+                    match opened {
+                        Ok(Ok((io, service))) => connection(io, service, stays, bounds).await,
+                        Ok(Err(error)) => tracing::debug!(%error, %peer, "refused a connection"),
+                        Err(_) => tracing::debug!(%peer, "a connection was not opened in time"),
+                    }
                     drop(slot);
                 });
             }
@@ -88,8 +107,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection<S>(stream: TcpStream, service: S, drain: Drain, bounds: Bounds)
+async fn connection<I, S>(io: I, service: S, drain: Drain, bounds: Bounds)
 where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: tower::Service<http::Request<Incoming>, Response = http::Response<Body>>
         + Clone
         + Send
@@ -97,8 +117,6 @@ where
     S::Future: Send,
     S::Error: Into<tower::BoxError>,
 {
-    // Answers are small and written whole: waiting for more only delays them.
-    let _ = stream.set_nodelay(true);
     let began = Arc::new(AtomicBool::new(false));
     let first = Arc::clone(&began);
     let service = hyper::service::service_fn(move |request| {
@@ -106,7 +124,7 @@ where
         service.clone().oneshot(request)
     });
     let builder = builder(bounds);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let serving = builder.serve_connection(TokioIo::new(io), service);
     tokio::pin!(serving);
     // hyper's own timer starts once it knows the protocol; this one covers the bytes before.
     let silence = tokio::time::sleep(bounds.header_timeout);

@@ -1,10 +1,11 @@
 //! The secrets of an installation: where they come from and when they may be made.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use keystile_contract::SealKeys;
 use keystile_domain::{
-    base62,
+    Role, base62,
     entropy::{self, Entropy},
     token::{InvalidRing, TokenKeyRing},
 };
@@ -12,7 +13,7 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox, SecretString};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::data_dir::{self, DataDir};
+use crate::data_dir;
 
 /// The `secrets` section. What is absent is read from `data_dir/secrets`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -22,7 +23,10 @@ pub struct Config {
     pub token_keys: Vec<SecretString>,
     /// Keys from which the subkeys of sealed messages derive, in the same form.
     pub sealing_keys: Vec<SecretString>,
-    /// Vault's key-encryption keys, in the same form.
+    /// Instead of sealing keys, for roles that run apart: subkeys, each
+    /// `kind/minter/audience:version:base64 of 32 bytes`, as `keystile secrets derive` writes them.
+    pub sealing_subkeys: Vec<SecretString>,
+    /// Vault's key-encryption keys, in the same form as token keys.
     pub keks: Vec<SecretString>,
     /// What `/api/operator/v1` demands.
     pub operator_token: Option<SecretString>,
@@ -40,19 +44,15 @@ pub enum Absent {
 /// A key and its version.
 pub type Versioned = (u32, SecretBox<[u8; 32]>);
 
-/// The secrets.
-pub struct Secrets {
-    /// Mint and recognise tokens.
-    pub token_keys: TokenKeyRing,
-    /// Derive the subkeys of sealed messages.
-    pub sealing_keys: Vec<Versioned>,
-    /// Wrap vault's data keys.
-    pub keks: Vec<Versioned>,
-    /// What `/api/operator/v1` demands.
-    pub operator_token: SecretString,
+/// The secrets of an installation, each read when it is asked for.
+pub struct Secrets<'a> {
+    config: &'a Config,
+    data_dir: &'a Path,
+    absent: Absent,
+    entropy: &'a dyn Entropy,
 }
 
-impl fmt::Debug for Secrets {
+impl fmt::Debug for Secrets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secrets").finish_non_exhaustive()
     }
@@ -78,6 +78,22 @@ pub enum Error {
         /// The field of the `secrets` section.
         field: &'static str,
     },
+    /// A subkey does not read.
+    #[error(
+        "secrets.{field} needs lines of the form kind/minter/audience:version:base64 of 32 bytes"
+    )]
+    MalformedSubkey {
+        /// The field of the `secrets` section.
+        field: &'static str,
+    },
+    /// A role was handed the subkeys of another.
+    #[error("secrets.sealing_subkeys has none for {label}, which {role} needs")]
+    NoSubkey {
+        /// The role.
+        role: Role,
+        /// Kind, minter and audience.
+        label: String,
+    },
     /// Two keys claim one version.
     #[error("secrets.{field} has version {version} twice")]
     Twice {
@@ -100,18 +116,45 @@ pub enum Error {
     DataDir(#[from] data_dir::Error),
 }
 
-impl Secrets {
-    /// Collects the secrets from `config`, then from the files of `dir`; makes what is absent only
-    /// if `absent` says so.
-    pub fn load(
-        config: &Config,
-        dir: &DataDir,
+impl<'a> Secrets<'a> {
+    /// What `config` holds, then what the files of `data_dir` hold. [`Absent::Generate`] is for who
+    /// holds the directory.
+    #[must_use]
+    pub fn new(
+        config: &'a Config,
+        data_dir: &'a Path,
         absent: Absent,
-        entropy: &dyn Entropy,
-    ) -> Result<Self, Error> {
-        let source = Source { dir, absent, entropy };
+        entropy: &'a dyn Entropy,
+    ) -> Self {
+        Self { config, data_dir, absent, entropy }
+    }
+
+    /// Reads, or makes, all that these roles need.
+    ///
+    /// # Errors
+    /// The first one that is missing or malformed.
+    pub fn prepare(&self, roles: impl IntoIterator<Item = Role>) -> Result<(), Error> {
+        for role in roles {
+            if matches!(role, Role::Issuance | Role::Verification) {
+                self.token_keys()?;
+            }
+            self.seal_keys(role)?;
+            match role {
+                Role::Vault => drop(self.keks()?),
+                Role::Console => drop(self.operator_token()?),
+                Role::Issuance | Role::Verification | Role::Triggers | Role::Gateway => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Mint and recognise tokens.
+    ///
+    /// # Errors
+    /// [`Error::TokenKeyVersion`], and what every secret has.
+    pub fn token_keys(&self) -> Result<TokenKeyRing, Error> {
         let mut ring = Vec::new();
-        for (version, key) in source.keys("token_keys", &config.token_keys)? {
+        for (version, key) in self.keys("token_keys", &self.config.token_keys)? {
             let version = u8::try_from(version).map_err(|_| Error::TokenKeyVersion)?;
             ring.push((version, *key.expose_secret()));
         }
@@ -119,39 +162,49 @@ impl Secrets {
         for (_, key) in &mut ring {
             key.zeroize();
         }
-        Ok(Self {
-            token_keys: token_keys?,
-            sealing_keys: source.keys("sealing_keys", &config.sealing_keys)?,
-            keks: source.keys("keks", &config.keks)?,
-            operator_token: source.operator_token(config.operator_token.as_ref())?,
-        })
+        Ok(token_keys?)
     }
-}
 
-struct Source<'a> {
-    dir: &'a DataDir,
-    absent: Absent,
-    entropy: &'a dyn Entropy,
-}
-
-impl Source<'_> {
-    fn keys(
-        &self,
-        field: &'static str,
-        configured: &[SecretString],
-    ) -> Result<Vec<Versioned>, Error> {
-        if !configured.is_empty() {
-            return parse(field, configured.iter().map(SecretString::expose_secret));
+    /// The subkeys of sealed messages that `role` holds. The gateway has none.
+    ///
+    /// # Errors
+    /// [`Error::NoSubkey`], and what every secret has.
+    pub fn seal_keys(&self, role: Role) -> Result<SealKeys, Error> {
+        const FIELD: &str = "sealing_subkeys";
+        if role == Role::Gateway {
+            return Ok(SealKeys::derive(role, &[]));
         }
-        let text = self.file(field, || {
-            let key = Zeroizing::new(entropy::bytes::<32>(self.entropy));
-            format!("1:{}\n", *Zeroizing::new(STANDARD.encode(*key)))
-        })?;
-        parse(field, text.lines())
+        if self.config.sealing_subkeys.is_empty() {
+            let keys = self.keys("sealing_keys", &self.config.sealing_keys)?;
+            let keys = keys.iter().map(|(version, key)| (*version, *key.expose_secret()));
+            return Ok(SealKeys::derive(role, &Zeroizing::new(keys.collect::<Vec<_>>())));
+        }
+        let given = self.config.sealing_subkeys.iter().map(|line| {
+            let (label, key) = line.expose_secret().split_once(':')?;
+            read(key).map(|(version, key)| (label, version, key))
+        });
+        let given: Option<Vec<_>> = given.collect();
+        let given = given.ok_or(Error::MalformedSubkey { field: FIELD })?;
+        let given = given
+            .iter()
+            .map(|(label, version, key)| (*label, *version, SecretBox::expose_secret(key)));
+        SealKeys::from_labelled(role, given).map_err(|label| Error::NoSubkey { role, label })
     }
 
-    fn operator_token(&self, configured: Option<&SecretString>) -> Result<SecretString, Error> {
-        let token = if let Some(token) = configured {
+    /// Wrap vault's data keys.
+    ///
+    /// # Errors
+    /// What every secret has.
+    pub fn keks(&self) -> Result<Vec<Versioned>, Error> {
+        self.keys("keks", &self.config.keks)
+    }
+
+    /// What `/api/operator/v1` demands.
+    ///
+    /// # Errors
+    /// [`Error::WeakOperatorToken`], and what every secret has.
+    pub fn operator_token(&self) -> Result<SecretString, Error> {
+        let token = if let Some(token) = &self.config.operator_token {
             token.clone()
         } else {
             let text = self.file("operator_token", || {
@@ -168,22 +221,76 @@ impl Source<'_> {
         Ok(token)
     }
 
+    /// The `[secrets]` section of a configuration with what `role` needs and nothing more, as TOML.
+    ///
+    /// # Errors
+    /// What is missing here, too.
+    pub fn derive(&self, role: Role) -> Result<Zeroizing<String>, Error> {
+        let line = |version: u32, key: &[u8; 32]| {
+            Zeroizing::new(format!("{version}:{}", *Zeroizing::new(STANDARD.encode(key))))
+        };
+        let mut text = Zeroizing::new(format!(
+            "# What {role} needs of the installation's secrets, by `keystile secrets derive`.\n[secrets]\n"
+        ));
+        let mut list = |field: &str, lines: Vec<Zeroizing<String>>| {
+            if lines.is_empty() {
+                return;
+            }
+            let parts = lines.iter().flat_map(|line| ["    \"", line, "\",\n"]);
+            text.extend([field, " = [\n"].into_iter().chain(parts).chain(["]\n"]));
+        };
+        if matches!(role, Role::Issuance | Role::Verification) {
+            let keys = self.keys("token_keys", &self.config.token_keys)?;
+            let keys = keys.iter().map(|(version, key)| line(*version, key.expose_secret()));
+            list("token_keys", keys.collect());
+        }
+        let seal_keys = self.seal_keys(role)?;
+        let subkeys = seal_keys.labelled().map(|(label, version, key)| {
+            Zeroizing::new(format!("{label}:{}", *line(version, key)))
+        });
+        list("sealing_subkeys", subkeys.collect());
+        if role == Role::Vault {
+            let keys = self.keks()?;
+            let keys = keys.iter().map(|(version, key)| line(*version, key.expose_secret()));
+            list("keks", keys.collect());
+        }
+        if role == Role::Console {
+            let token = self.operator_token()?;
+            text.extend(["operator_token = \"", token.expose_secret(), "\"\n"]);
+        }
+        Ok(text)
+    }
+
+    fn keys(
+        &self,
+        field: &'static str,
+        configured: &[SecretString],
+    ) -> Result<Vec<Versioned>, Error> {
+        if !configured.is_empty() {
+            return parse(field, configured.iter().map(SecretString::expose_secret));
+        }
+        let text = self.file(field, || {
+            let key = Zeroizing::new(entropy::bytes::<32>(self.entropy));
+            format!("1:{}\n", *Zeroizing::new(STANDARD.encode(*key)))
+        })?;
+        parse(field, text.lines())
+    }
+
     /// The text of a secret's file, made first if it is absent and may be.
     fn file(
         &self,
         field: &'static str,
         make: impl FnOnce() -> String,
     ) -> Result<Zeroizing<String>, Error> {
-        let name = format!("secrets/{}.key", field.replace('_', "-"));
-        if let Some(text) = self.dir.read_private(&name)? {
+        let path = self.data_dir.join(format!("secrets/{}.key", field.replace('_', "-")));
+        if let Some(text) = data_dir::read_private(&path)? {
             return Ok(Zeroizing::new(text));
         }
         if self.absent == Absent::Refuse {
-            let file = self.dir.path().join(name).display().to_string();
-            return Err(Error::Missing { field, file });
+            return Err(Error::Missing { field, file: path.display().to_string() });
         }
         let text = Zeroizing::new(make());
-        self.dir.write_private(&name, &text)?;
+        data_dir::write_private(&path, &text)?;
         Ok(text)
     }
 }
@@ -224,54 +331,113 @@ mod tests {
 
     const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
-    fn dir() -> (tempfile::TempDir, DataDir) {
-        let home = tempfile::tempdir().expect("a directory");
-        let dir = DataDir::open(home.path().join("data")).expect("opens");
-        (home, dir)
+    fn with<T>(
+        config: &Config,
+        dir: &tempfile::TempDir,
+        absent: Absent,
+        ask: impl FnOnce(&Secrets<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let entropy = SeededEntropy::new(7);
+        ask(&Secrets::new(config, dir.path(), absent, &entropy))
     }
 
-    fn load(config: &Config, dir: &DataDir, absent: Absent) -> Result<Secrets, Error> {
-        Secrets::load(config, dir, absent, &SeededEntropy::new(7))
+    fn all(secrets: &Secrets<'_>) -> Result<(), Error> {
+        secrets.prepare(Role::ALL)
+    }
+
+    fn ring(secrets: &Secrets<'_>) -> Result<TokenKeyRing, Error> {
+        secrets.token_keys()
+    }
+
+    fn told(config: &Config, dir: &tempfile::TempDir, role: Role) -> String {
+        let text = with(config, dir, Absent::Refuse, |secrets| secrets.derive(role));
+        text.expect("derives").to_string()
     }
 
     #[test]
     fn what_was_made_once_is_read_from_then_on() {
-        let (_home, dir) = dir();
-        let made = load(&Config::default(), &dir, Absent::Generate).expect("makes");
-        let read = load(&Config::default(), &dir, Absent::Refuse).expect("reads");
-        assert_eq!(made.keks[0].1.expose_secret(), read.keks[0].1.expose_secret());
-        assert_ne!(made.keks[0].1.expose_secret(), made.sealing_keys[0].1.expose_secret());
-        assert_eq!(made.operator_token.expose_secret(), read.operator_token.expose_secret());
-        assert_eq!(made.token_keys.newest(), 1);
+        let (dir, config) = (tempfile::tempdir().expect("a directory"), Config::default());
+        with(&config, &dir, Absent::Generate, all).expect("makes");
+        let before: Vec<_> = Role::ALL.map(|role| told(&config, &dir, role)).into();
+        with(&config, &dir, Absent::Generate, all).expect("reads");
+        let after: Vec<_> = Role::ALL.map(|role| told(&config, &dir, role)).into();
+        assert_eq!(before, after);
+        let ring = with(&config, &dir, Absent::Refuse, ring).expect("reads");
+        assert_eq!(ring.newest(), 1);
+    }
+
+    #[test]
+    fn each_role_is_told_what_it_needs_and_nothing_more() {
+        let (dir, config) = (tempfile::tempdir().expect("a directory"), Config::default());
+        with(&config, &dir, Absent::Generate, all).expect("makes");
+        let secret = |name: &str| {
+            let text = std::fs::read_to_string(dir.path().join("secrets").join(name));
+            text.expect("made").trim().to_owned()
+        };
+        let holders = |secret: &str| -> Vec<Role> {
+            Role::ALL
+                .into_iter()
+                .filter(|role| told(&config, &dir, *role).contains(secret))
+                .collect()
+        };
+        assert_eq!(holders(&secret("token-keys.key")), [Role::Issuance, Role::Verification]);
+        assert_eq!(holders(&secret("keks.key")), [Role::Vault]);
+        assert_eq!(holders(&secret("operator-token.key")), [Role::Console]);
+        assert_eq!(holders(&secret("sealing-keys.key")), []);
+        assert_eq!(holders("entry/verification/verification:"), [Role::Verification]);
+        assert_eq!(holders("actor/console/vault:"), [Role::Vault, Role::Console]);
+        assert!(!told(&config, &dir, Role::Gateway).contains(" = "));
+    }
+
+    #[test]
+    fn a_role_starts_from_what_it_was_told_and_not_from_what_another_was() {
+        let (dir, none) = (tempfile::tempdir().expect("a directory"), Config::default());
+        with(&none, &dir, Absent::Generate, all).expect("makes");
+        let empty = tempfile::tempdir().expect("a directory");
+        for role in Role::ALL {
+            let section = |role| {
+                let text = told(&none, &dir, role);
+                let table: toml::Table = text.parse().expect("TOML");
+                table["secrets"].clone().try_into::<Config>().expect("a section")
+            };
+            let own = section(role);
+            with(&own, &empty, Absent::Refuse, |secrets| secrets.prepare([role])).expect("enough");
+            for other in Role::ALL.into_iter().filter(|other| *other != role) {
+                let enough = with(&section(other), &empty, Absent::Refuse, |secrets| {
+                    secrets.prepare([role])
+                });
+                assert_eq!(enough.is_ok(), role == Role::Gateway, "{role} with {other}'s");
+            }
+        }
     }
 
     #[test]
     fn a_lost_key_is_not_replaced_while_something_is_stored() {
-        let (_home, dir) = dir();
-        load(&Config::default(), &dir, Absent::Generate).expect("makes");
+        let (dir, config) = (tempfile::tempdir().expect("a directory"), Config::default());
+        with(&config, &dir, Absent::Generate, all).expect("makes");
         std::fs::remove_file(dir.path().join("secrets/keks.key")).expect("is there");
-        let refused = load(&Config::default(), &dir, Absent::Refuse).expect_err("refuses");
+        let refused = with(&config, &dir, Absent::Refuse, all).expect_err("refuses");
         assert!(matches!(refused, Error::Missing { field: "keks", .. }), "{refused}");
         assert!(!dir.path().join("secrets/keks.key").exists());
     }
 
     #[test]
     fn configured_keys_win_and_are_never_shown() {
-        let (_home, dir) = dir();
+        let dir = tempfile::tempdir().expect("a directory");
         let config = Config {
             token_keys: vec![format!("2:{KEY}").into(), format!("1:{KEY}").into()],
             operator_token: Some("o".repeat(32).into()),
             ..Config::default()
         };
         assert!(!format!("{config:?}").contains(KEY));
-        let secrets = load(&config, &dir, Absent::Generate).expect("loads");
-        assert_eq!(secrets.token_keys.versions().collect::<Vec<_>>(), [1, 2]);
+        let ring = with(&config, &dir, Absent::Generate, ring).expect("loads");
+        assert_eq!(ring.versions().collect::<Vec<_>>(), [1, 2]);
         assert!(!dir.path().join("secrets/token-keys.key").exists());
     }
 
     #[test]
     fn what_is_no_key_is_refused_by_its_field_without_its_text() {
-        let (_home, dir) = dir();
+        let dir = tempfile::tempdir().expect("a directory");
         let short = "1:AQEB".to_owned();
         let wrong = [
             vec!["hunter2".to_owned()],
@@ -283,12 +449,13 @@ mod tests {
         for lines in wrong {
             let token_keys = lines.into_iter().map(Into::into).collect();
             let config = Config { token_keys, ..Config::default() };
-            let said = load(&config, &dir, Absent::Generate).expect_err("refuses").to_string();
+            let refused = with(&config, &dir, Absent::Generate, all);
+            let said = refused.expect_err("refuses").to_string();
             assert!(said.contains("secrets.token_keys"), "{said}");
             assert!(!said.contains("hunter2") && !said.contains(KEY), "{said}");
         }
         let config = Config { operator_token: Some("short".into()), ..Config::default() };
-        let refused = load(&config, &dir, Absent::Generate);
+        let refused = with(&config, &dir, Absent::Generate, all);
         assert!(matches!(refused, Err(Error::WeakOperatorToken)));
     }
 }

@@ -14,7 +14,7 @@ use keystile_contract::{
 use keystile_domain::{ErrorKind, Role};
 use keystile_runtime::{
     Drain,
-    grpc::{Limits, NotLoopback, serve, stack},
+    grpc::{Callers, Limits, NotLoopback, serve, stack},
     health::Readiness,
 };
 use tokio::net::TcpListener;
@@ -113,7 +113,7 @@ async fn over_a_socket_a_caller_is_who_the_listener_says() {
     let serving = serve(
         listener,
         stack(routes(Behaviour::Answers), Limits::default()),
-        Identity::Caller("loopback".to_owned()),
+        Callers::Loopback(Identity::Caller("loopback".to_owned())),
         readiness,
         drain.clone(),
         Limits::default(),
@@ -143,7 +143,7 @@ async fn plaintext_is_for_loopback_only() {
     let refused = serve(
         listener,
         stack(routes(Behaviour::Answers), Limits::default()),
-        Identity::Caller("loopback".to_owned()),
+        Callers::Loopback(Identity::Caller("loopback".to_owned())),
         Readiness::new(drain.stopping()),
         drain,
         Limits::default(),

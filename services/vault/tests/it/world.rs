@@ -177,7 +177,7 @@ impl World {
     async fn build_on(&self, clock: Arc<dyn Clock>, keks: &[u32]) -> Result<Service, Error> {
         let entropy: Arc<dyn Entropy> = self.entropy.clone();
         let policy = Policy {
-            allow: Allow { sockets: vec![self.upstream.address()], nets: Vec::new() },
+            allow: Allow { sockets: vec![self.upstream.address()], ..Allow::default() },
             ..Policy::default()
         };
         let resolver = Arc::new(SystemResolver::new());

@@ -94,14 +94,14 @@ impl Resolve for Names {
 /// A policy that lists these networks.
 pub(crate) fn nets(nets: &[&str]) -> Policy {
     let allow =
-        Allow { nets: nets.iter().map(|net| net.parse().unwrap()).collect(), sockets: Vec::new() };
+        Allow { nets: nets.iter().map(|net| net.parse().unwrap()).collect(), ..Allow::default() };
     Policy { allow, ..Policy::default() }
 }
 
 /// A policy that lists exactly the sockets of these upstreams.
 pub(crate) fn only(upstreams: &[&Upstream]) -> Policy {
     let sockets = upstreams.iter().map(|upstream| upstream.address).collect();
-    Policy { allow: Allow { nets: Vec::new(), sockets }, ..Policy::default() }
+    Policy { allow: Allow { sockets, ..Allow::default() }, ..Policy::default() }
 }
 
 pub(crate) fn client(policy: Policy) -> Client {

@@ -1,6 +1,9 @@
 //! A router behind a socket.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use http::{HeaderValue, Request, header};
@@ -25,11 +28,23 @@ pub async fn serve(listener: TcpListener, router: Router, drain: Drain, limits: 
         streams: limits.streams,
         http2_only: false,
     };
-    let service = |peer| {
+    let open = |stream, peer| {
         let router = router.clone();
-        tower::service_fn(move |request| answer(router.clone(), peer, request))
+        let service = tower::service_fn(move |request| answer(router.clone(), peer, request));
+        std::future::ready(Ok((stream, service)))
     };
-    accept(listener, service, &drain, bounds).await;
+    accept(listener, open, &drain, bounds).await;
+}
+
+/// Where a program of this machine reaches what listens at `addr`.
+#[must_use]
+pub fn local(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
 }
 
 async fn answer(

@@ -1,0 +1,249 @@
+//! The installation's own certificate authority: a key, and certificates that name identities.
+
+use std::{fs, io, net::IpAddr, path::Path, time::Duration};
+
+use keystile_contract::Identity;
+use keystile_domain::{Clock, Role};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+use rustls::pki_types::UnixTime;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::{
+    data_dir,
+    mtls::{self, AUTHORITY, Credentials},
+};
+
+const AUTHORITY_KEY: &str = "ca-key.pem";
+const AUTHORITY_NAME: &str = "Keystile certificate authority";
+const AUTHORITY_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
+/// Machines whose clocks are a little behind accept a new certificate at once.
+const BACKDATED: Duration = Duration::from_hours(1);
+
+/// What came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// It is new.
+    New,
+    /// One that serves as well was there.
+    AlreadyThere,
+}
+
+/// A certificate cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The authority is not in that folder.
+    #[error("{} has no {AUTHORITY_KEY}: make the authority first", .0.display())]
+    NoAuthority(std::path::PathBuf),
+    /// Half of an authority is lost, and a new one would not fit the other half.
+    #[error("{} has one of {AUTHORITY} and {AUTHORITY_KEY} without the other", .0.display())]
+    HalfAuthority(std::path::PathBuf),
+    /// A host that no certificate can name.
+    #[error("{0:?} is neither a host name nor an address")]
+    Host(String),
+    /// A file cannot be used.
+    #[error(transparent)]
+    File(#[from] data_dir::Error),
+    /// The authority's certificate cannot be copied.
+    #[error("cannot write {}: {cause}", path.display())]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The library refuses.
+    #[error("cannot make a certificate: {0}")]
+    Generate(#[from] rcgen::Error),
+    /// What was written does not read back.
+    #[error(transparent)]
+    Unusable(#[from] mtls::Error),
+}
+
+/// Makes the authority in `dir`, unless it is there.
+///
+/// # Errors
+/// [`Error::HalfAuthority`]: nothing is changed.
+pub fn init(dir: &Path, clock: &dyn Clock) -> Result<Made, Error> {
+    let (certificate, key) = (dir.join(AUTHORITY), dir.join(AUTHORITY_KEY));
+    match (certificate.exists(), key.exists()) {
+        (true, true) => return Ok(Made::AlreadyThere),
+        (false, false) => {}
+        _ => return Err(Error::HalfAuthority(dir.to_owned())),
+    }
+    let pair = KeyPair::generate()?;
+    let mut params = authority();
+    let now = clock.now();
+    (params.not_before, params.not_after) = (now - BACKDATED, now + AUTHORITY_LIFETIME);
+    let made = params.self_signed(&pair)?;
+    data_dir::write_private(&key, &Zeroizing::new(pair.serialize_pem()))?;
+    data_dir::write_private(&certificate, &made.pem())?;
+    Ok(Made::New)
+}
+
+/// What is the same whenever the authority is loaded, so that its key is all that is needed to sign.
+fn authority() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(AUTHORITY_NAME);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut named = DistinguishedName::new();
+    named.push(DnType::CommonName, name);
+    named
+}
+
+/// What a certificate is to say.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Whose it is.
+    pub identity: &'a Identity,
+    /// Host names and addresses, for clients that check those. A role has its name and loopback
+    /// besides.
+    pub hosts: &'a [String],
+    /// How long it is valid.
+    pub lifetime: Duration,
+}
+
+/// Issues a certificate by the authority of `dir` and writes it, its key and the authority's
+/// certificate into `out`. One that is there and valid for another third of the lifetime is left.
+///
+/// # Errors
+/// [`Error::NoAuthority`], [`Error::Host`].
+pub fn issue(
+    dir: &Path,
+    out: &Path,
+    request: &Request<'_>,
+    clock: &dyn Clock,
+) -> Result<Made, Error> {
+    let now = clock.now();
+    if still_good(dir, out, request, now) {
+        return Ok(Made::AlreadyThere);
+    }
+    let pem = data_dir::read_private(&dir.join(AUTHORITY_KEY))?.map(Zeroizing::new);
+    let pem = pem.ok_or_else(|| Error::NoAuthority(dir.to_owned()))?;
+    let issuer = Issuer::new(authority(), KeyPair::from_pem(&pem)?);
+    let pair = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(&request.identity.to_string());
+    params.subject_alt_names = alternative_names(request)?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    (params.not_before, params.not_after) = (now - BACKDATED, now + request.lifetime);
+    let made = params.signed_by(&pair, &issuer)?;
+    let (certificate, key) = mtls::files(out, request.identity);
+    data_dir::write_private(&key, &Zeroizing::new(pair.serialize_pem()))?;
+    data_dir::write_private(&certificate, &made.pem())?;
+    copy_authority(dir, out)?;
+    Credentials::read(out, request.identity)?;
+    Ok(Made::New)
+}
+
+fn still_good(dir: &Path, out: &Path, request: &Request<'_>, now: OffsetDateTime) -> bool {
+    let same_authority = fs::read(dir.join(AUTHORITY)).ok() == fs::read(out.join(AUTHORITY)).ok();
+    let later = (now + request.lifetime / 3).unix_timestamp();
+    let later = Duration::from_secs(u64::try_from(later).unwrap_or(0));
+    same_authority
+        && Credentials::read(out, request.identity).is_ok_and(|there| {
+            // A key that was written without its certificate is no pair.
+            there.server().is_ok() && there.valid_at(UnixTime::since_unix_epoch(later))
+        })
+}
+
+fn copy_authority(dir: &Path, out: &Path) -> Result<(), Error> {
+    let (from, to) = (dir.join(AUTHORITY), out.join(AUTHORITY));
+    let text = fs::read_to_string(&from).map_err(|cause| Error::Io { path: from, cause })?;
+    Ok(data_dir::write_private(&to, &text)?)
+}
+
+fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
+    let mut names = vec![SanType::URI(request.identity.uri().try_into()?)];
+    let own = match request.identity {
+        Identity::Role(role) => vec![Role::as_str(*role), "localhost", "127.0.0.1", "::1"],
+        Identity::Caller(_) => Vec::new(),
+    };
+    for host in own.into_iter().chain(request.hosts.iter().map(String::as_str)) {
+        let name = if let Ok(address) = host.parse::<IpAddr>() {
+            SanType::IpAddress(address)
+        } else {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
+            if host.is_empty() || !host.bytes().all(plain) {
+                return Err(Error::Host(host.to_owned()));
+            }
+            SanType::DnsName(host.try_into()?)
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use keystile_testkit::MockClock;
+
+    use super::*;
+
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+
+    fn request<'a>(identity: &'a Identity, hosts: &'a [String]) -> Request<'a> {
+        Request { identity, hosts, lifetime: YEAR }
+    }
+
+    #[test]
+    fn a_certificate_says_who_and_a_second_request_changes_nothing_while_it_is_good() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (dir, out) = (home.path().join("ca"), home.path().join("vault"));
+        let clock = MockClock::default();
+        let vault = Identity::Role(Role::Vault);
+        assert_eq!(init(&dir, &clock).expect("makes"), Made::New);
+        assert_eq!(init(&dir, &clock).expect("is there"), Made::AlreadyThere);
+        let first = request(&vault, &[]);
+        assert_eq!(issue(&dir, &out, &first, &clock).expect("issues"), Made::New);
+        let read = || fs::read(out.join("vault.pem")).expect("is there");
+        let before = read();
+        assert_eq!(issue(&dir, &out, &first, &clock).expect("is good"), Made::AlreadyThere);
+        assert_eq!(read(), before);
+        assert!(!out.join(AUTHORITY_KEY).exists(), "the authority's key stays where it is");
+        clock.advance(YEAR * 2 / 3 + Duration::from_hours(1));
+        assert_eq!(issue(&dir, &out, &first, &clock).expect("renews"), Made::New);
+        assert_ne!(read(), before);
+    }
+
+    #[test]
+    fn half_an_authority_is_not_made_whole() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = MockClock::default();
+        let vault = Identity::Role(Role::Vault);
+        let refused = issue(home.path(), home.path(), &request(&vault, &[]), &clock);
+        assert!(matches!(refused, Err(Error::NoAuthority(_))), "{refused:?}");
+        init(home.path(), &clock).expect("makes");
+        fs::remove_file(home.path().join(AUTHORITY_KEY)).expect("is there");
+        assert!(matches!(init(home.path(), &clock), Err(Error::HalfAuthority(_))));
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_named() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = MockClock::default();
+        init(home.path(), &clock).expect("makes");
+        let caller = Identity::caller("billing").expect("a name");
+        for wrong in ["", "a b", "keystile://role/issuance", "é"] {
+            let hosts = [wrong.to_owned()];
+            let refused = issue(home.path(), home.path(), &request(&caller, &hosts), &clock);
+            assert!(matches!(refused, Err(Error::Host(_))), "{wrong}: {refused:?}");
+        }
+        let hosts = ["db-1.internal".to_owned(), "10.0.0.1".to_owned()];
+        issue(home.path(), home.path(), &request(&caller, &hosts), &clock).expect("issues");
+    }
+}

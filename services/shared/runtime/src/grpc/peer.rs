@@ -1,0 +1,216 @@
+//! The way to a role of other processes: connections to all of its replicas, kept open.
+//!
+//! Each replica has one HTTP/2 connection, made again with growing pauses when it is lost. Calls
+//! take the connections in turn. A call that cannot have reached anybody is sent again over another
+//! one; any other failure is UNAVAILABLE, since nobody can tell how far it came.
+
+mod keeper;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response, Uri, uri};
+use hyper::client::conn::http2::SendRequest;
+use keystile_contract::{Failure, Transport, transport};
+use keystile_domain::{Entropy, ErrorKind, Role};
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Status, body::Body};
+use url::Url;
+
+use super::deadline;
+
+/// How long a call waits for a connection while there is none: a restart is shorter than this, and
+/// who asks is better served by a late answer than by an early refusal.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+/// How long a call without a deadline may take until its answer begins.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the replicas of a role are: `https://issuance:8091`, or several as
+/// `https://10.0.0.1:8091,10.0.0.2:8091`. A name stands for all of its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers(Vec<(String, u16)>);
+
+/// That is no such place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be https://host:port, or several as https://host:port,host:port")]
+pub struct InvalidPeers;
+
+impl std::str::FromStr for Peers {
+    type Err = InvalidPeers;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPeers> {
+        let places = text.trim().strip_prefix("https://").ok_or(InvalidPeers)?;
+        let place = |place: &str| {
+            let url = Url::parse(&format!("https://{}", place.trim())).ok()?;
+            let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+            let bare = bare && url.username().is_empty() && url.password().is_none();
+            // A bracketed literal is resolved without its brackets.
+            let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+            bare.then_some((host, url.port_or_known_default()?))
+        };
+        let places: Option<Vec<_>> = places.split(',').map(place).collect();
+        places.map(Self).ok_or(InvalidPeers)
+    }
+}
+
+type Line = (SocketAddr, SendRequest<Body>);
+
+/// The connections that are open now.
+struct Lines {
+    open: watch::Receiver<Vec<Line>>,
+    next: AtomicUsize,
+    role: Role,
+    /// Ends the keepers with the last clone of the transport.
+    _kept: DropGuard,
+}
+
+/// A transport to `role` at `peers`, as whoever `tls` makes this process. Connections are made in
+/// the background, from now until the last clone is dropped; nothing is awaited.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[must_use]
+pub fn peer(
+    role: Role,
+    peers: Peers,
+    tls: Arc<ClientConfig>,
+    entropy: Arc<dyn Entropy>,
+) -> Transport {
+    let stop = CancellationToken::new();
+    let (opened, open) = watch::channel(Vec::new());
+    let keeping = keeper::keep(role, peers.0, tls, entropy, opened);
+    tokio::spawn(stop.clone().run_until_cancelled_owned(keeping));
+    let lines = Arc::new(Lines { open, next: AtomicUsize::new(0), role, _kept: stop.drop_guard() });
+    transport::remote(tower::service_fn(move |request| {
+        let lines = Arc::clone(&lines);
+        async move { Ok::<_, std::convert::Infallible>(lines.call(request).await) }
+    }))
+}
+
+impl Lines {
+    async fn call(&self, request: Request<Body>) -> Response<Body> {
+        let within = deadline::asked(request.headers()).unwrap_or(DEFAULT_TIMEOUT);
+        match tokio::time::timeout(within, self.send(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => Status::from(failure).into_http(),
+            Err(_) => {
+                let message = "the deadline passed";
+                Status::from(Failure::new(ErrorKind::Timeout, "deadline_exceeded", message))
+                    .into_http()
+            }
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        let mut request = addressed(request, self.role)?;
+        loop {
+            let (address, mut line) = self.line().await?;
+            let mut failed = match line.try_send_request(request).await {
+                Ok(response) => return Ok(response.map(|body| Body::new(Lost(body)))),
+                Err(failed) => failed,
+            };
+            let Some(unsent) = failed.take_message() else {
+                let error = failed.into_error();
+                tracing::debug!(role = %self.role, %address, %error, "a call was lost");
+                return Err(self.unavailable());
+            };
+            // The connection was over before anything was sent. Its keeper takes it off the list,
+            // or has already.
+            request = unsent;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The next connection in turn, waited for a little if there is none.
+    async fn line(&self) -> Result<Line, Failure> {
+        let mut open = self.open.clone();
+        let some = open.wait_for(|lines| lines.iter().any(|(_, line)| !line.is_closed()));
+        let Ok(Ok(lines)) = tokio::time::timeout(CONNECT_WAIT, some).await else {
+            return Err(self.unavailable());
+        };
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let usable: Vec<_> = lines.iter().filter(|(_, line)| !line.is_closed()).collect();
+        let chosen = usable.get(turn % usable.len().max(1)).copied().cloned();
+        chosen.ok_or_else(|| self.unavailable())
+    }
+
+    fn unavailable(&self) -> Failure {
+        let message = format!("{} cannot be reached", self.role);
+        Failure::new(ErrorKind::Unavailable, "unavailable", message)
+    }
+}
+
+/// Generated clients name the method only; HTTP/2 wants to know of whom it is asked.
+fn addressed(mut request: Request<Body>, role: Role) -> Result<Request<Body>, Failure> {
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(uri::Scheme::HTTPS);
+    parts.authority = Some(uri::Authority::from_static(role.as_str()));
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Failure::internal())?;
+    Ok(request)
+}
+
+/// A body whose connection may be lost: that is UNAVAILABLE, too.
+struct Lost(hyper::body::Incoming);
+
+impl http_body::Body for Lost {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
+        let frame = std::pin::Pin::new(&mut self.0).poll_frame(cx);
+        frame.map(|frame| {
+            frame.map(|frame| {
+                frame.map_err(|_| Status::unavailable("the connection to the service was lost"))
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_hosts_with_ports() {
+        let peers = |text: &str| text.parse::<Peers>();
+        let one = |host: &str, port| (host.to_owned(), port);
+        let issuance = Peers(vec![one("issuance", 8091)]);
+        assert_eq!(peers("https://issuance:8091"), Ok(issuance.clone()));
+        assert_eq!(peers("https://issuance:8091/"), Ok(issuance));
+        let two = Peers(vec![one("10.0.0.1", 8091), one("::1", 443)]);
+        assert_eq!(peers("https://10.0.0.1:8091, [::1]"), Ok(two));
+        for wrong in [
+            "",
+            "issuance:8091",
+            "http://issuance:8091",
+            "https://",
+            "https://a,,b",
+            "https://a/path",
+            "https://a?x",
+            "https://user@a",
+            "https://a:99999",
+        ] {
+            assert_eq!(peers(wrong), Err(InvalidPeers), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Roles of different processes: mutual TLS, identities, and connections that are lost.
+
+use std::{future::pending, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use keystile_contract::{
+    Failure, Identity, Transport,
+    proto::issuance::v1::{
+        LookupRequest, LookupResponse, RegisterRequest, RegisterResponse, RenewRequest,
+        RenewResponse, WatchRequest, WatchResponse,
+        fact_service_client::FactServiceClient,
+        log_service_client::LogServiceClient,
+        log_service_server::{LogService, LogServiceServer},
+    },
+};
+use keystile_domain::{ErrorKind, Role};
+use keystile_runtime::{
+    Drain, SystemClock,
+    certs::{self, Request as Certificate},
+    grpc::{Callers, Limits, peer, serve, stack},
+    health::Readiness,
+    mtls::{AUTHORITY, Credentials},
+};
+use keystile_testkit::SeededEntropy;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+use tonic::{Request, Response, Status, Streaming, service::Routes};
+
+/// A log that answers everybody, and whose stream says nothing.
+struct Silent;
+
+type Rows = std::pin::Pin<Box<dyn futures::Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl LogService for Silent {
+    type WatchStream = Rows;
+
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        // Says who it was asked by.
+        let identity = request.extensions().get::<Identity>().expect("checked by the stack");
+        let message = identity.to_string();
+        Err(Failure::new(ErrorKind::Conflict, "asked_by", message).into())
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        pending().await
+    }
+
+    async fn watch(&self, _: Request<Streaming<WatchRequest>>) -> Result<Response<Rows>, Status> {
+        Ok(Response::new(Box::pin(futures::stream::pending())))
+    }
+}
+
+struct Authority(tempfile::TempDir);
+
+impl Authority {
+    fn new() -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        certs::init(home.path(), &SystemClock).expect("makes an authority");
+        Self(home)
+    }
+
+    fn dir(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn credentials(&self, identity: &Identity) -> Credentials {
+        let request = Certificate { identity, hosts: &[], lifetime: Duration::from_hours(24) };
+        certs::issue(self.dir(), self.dir(), &request, &SystemClock).expect("issues");
+        Credentials::read(self.dir(), identity).expect("reads back")
+    }
+
+    fn role(&self, role: Role) -> Credentials {
+        self.credentials(&Identity::Role(role))
+    }
+
+    /// The way of one role to another, where the latter may be at several addresses.
+    fn way(&self, from: Role, to: Role, at: &[SocketAddr]) -> Transport {
+        let places: Vec<_> = at.iter().map(ToString::to_string).collect();
+        let peers = format!("https://{}", places.join(",")).parse().expect("places");
+        let tls = self.role(from).client(to).expect("usable");
+        peer(to, peers, tls, Arc::new(SeededEntropy::new(1)))
+    }
+
+    /// A replica of issuance that listens at `at`, until its drain is stopped.
+    async fn replica(&self, at: SocketAddr) -> (SocketAddr, Drain) {
+        self.replica_of(Role::Issuance, at).await
+    }
+
+    async fn replica_of(&self, role: Role, at: SocketAddr) -> (SocketAddr, Drain) {
+        let listener = TcpListener::bind(at).await.expect("a port");
+        let at = listener.local_addr().expect("bound");
+        let drain = Drain::new();
+        let serving = serve(
+            listener,
+            stack(Routes::new(LogServiceServer::new(Silent)), Limits::default()),
+            Callers::Certified(self.role(role).server().expect("usable")),
+            Readiness::new(drain.stopping()),
+            drain.clone(),
+            Limits::default(),
+        );
+        drain.spawn(async move { serving.await.expect("listens") });
+        (at, drain)
+    }
+}
+
+fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+async fn end(drain: &Drain) {
+    drain.stop(Duration::from_secs(5), pending()).await;
+}
+
+async fn register(way: &Transport) -> Failure {
+    let asked = LogServiceClient::new(way.clone()).register(RegisterRequest::default()).await;
+    asked.expect_err("never registers").into()
+}
+
+#[tokio::test]
+async fn a_role_is_who_its_certificate_says() {
+    let authority = Authority::new();
+    let (at, drain) = authority.replica(anywhere()).await;
+    let answer = register(&authority.way(Role::Vault, Role::Issuance, &[at])).await;
+    assert_eq!((answer.reason.as_str(), answer.message.as_str()), ("asked_by", "role/vault"));
+    let answer = register(&authority.way(Role::Gateway, Role::Issuance, &[at])).await;
+    assert_eq!(answer.reason, "method_not_allowed");
+    end(&drain).await;
+}
+
+#[tokio::test]
+async fn nobody_reaches_a_role_that_shows_another_certificate() {
+    let authority = Authority::new();
+    let (vault, drain) = authority.replica_of(Role::Vault, anywhere()).await;
+    let answer = register(&authority.way(Role::Verification, Role::Issuance, &[vault])).await;
+    assert_eq!(answer.kind, ErrorKind::Unavailable);
+    end(&drain).await;
+
+    // The same role of another installation.
+    let (foreign, drain) = Authority::new().replica(anywhere()).await;
+    let answer = register(&authority.way(Role::Verification, Role::Issuance, &[foreign])).await;
+    assert_eq!(answer.kind, ErrorKind::Unavailable);
+    end(&drain).await;
+}
+
+/// What a listener does with a client that shows this: does it ever read a byte of its answer?
+async fn spoken_to(at: SocketAddr, tls: Arc<ClientConfig>) -> bool {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let stream = TcpStream::connect(at).await.expect("listens");
+    let name = ServerName::try_from("issuance").expect("a name");
+    let Ok(mut stream) = TlsConnector::from(tls).connect(name, stream).await else { return false };
+    let _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    matches!(stream.read(&mut [0; 16]).await, Ok(1..))
+}
+
+#[tokio::test]
+async fn a_listener_speaks_to_nobody_without_a_certificate_of_its_authority() {
+    let (authority, foreign) = (Authority::new(), Authority::new());
+    let (at, drain) = authority.replica(anywhere()).await;
+    let known = authority.role(Role::Vault).client(Role::Issuance).expect("usable");
+    assert!(spoken_to(at, Arc::clone(&known)).await);
+
+    // A client like any other, which checks the host's name and shows nothing.
+    let mut roots = RootCertStore::empty();
+    let pem = authority.dir().join(AUTHORITY);
+    roots.add(CertificateDer::from_pem_file(pem).expect("PEM")).expect("an authority");
+    let nobody = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the defaults")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    assert!(!spoken_to(at, Arc::new(nobody)).await);
+
+    let theirs = foreign.role(Role::Vault).client(Role::Issuance).expect("usable");
+    let mut stranger = (*known).clone();
+    stranger.client_auth_cert_resolver = Arc::clone(&theirs.client_auth_cert_resolver);
+    assert!(!spoken_to(at, Arc::new(stranger)).await);
+    end(&drain).await;
+}
+
+#[tokio::test]
+async fn a_lost_replica_costs_nothing_while_there_is_another_and_one_that_returns_is_used() {
+    let authority = Authority::new();
+    let (first, first_drain) = authority.replica(anywhere()).await;
+    let (second, second_drain) = authority.replica(anywhere()).await;
+    let way = authority.way(Role::Vault, Role::Issuance, &[first, second]);
+    for _ in 0..20 {
+        assert_eq!(register(&way).await.reason, "asked_by");
+    }
+    end(&first_drain).await;
+    for _ in 0..20 {
+        assert_eq!(register(&way).await.reason, "asked_by");
+    }
+    end(&second_drain).await;
+    assert_eq!(register(&way).await.kind, ErrorKind::Unavailable);
+
+    let (_, drain) = authority.replica(second).await;
+    keystile_testkit::eventually("the replica is used", async || {
+        register(&way).await.reason == "asked_by"
+    })
+    .await;
+    end(&drain).await;
+}
+
+#[tokio::test]
+async fn a_call_to_a_silent_role_ends_by_its_deadline() {
+    let authority = Authority::new();
+    let (at, drain) = authority.replica(anywhere()).await;
+    let way = authority.way(Role::Vault, Role::Issuance, &[at]);
+    let mut request = Request::new(RenewRequest::default());
+    request.set_timeout(Duration::from_millis(50));
+    let refused = LogServiceClient::new(way).renew(request).await.expect_err("never answers");
+    assert_eq!(Failure::from(refused).kind, ErrorKind::Timeout);
+    end(&drain).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_process_that_answers_it() {
+    let authority = Authority::new();
+    let (at, drain) = authority.replica(anywhere()).await;
+    let way = authority.way(Role::Vault, Role::Issuance, &[at]);
+    let mut log = LogServiceClient::new(way);
+    let rows = log.watch(futures::stream::pending()).await.expect("answers");
+    let ended = tokio::spawn(async move { rows.into_inner().message().await });
+    let drained = drain.stop(Duration::from_mins(1), pending()).await;
+    assert_eq!(drained, keystile_runtime::lifecycle::Drained::Clean);
+    let told = ended.await.expect("joins").expect_err("says why");
+    assert_eq!(told.code(), tonic::Code::Unavailable, "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_replica_lacks_is_not_taken_for_its_absence() {
+    let authority = Authority::new();
+    let (at, drain) = authority.replica(anywhere()).await;
+    let way = authority.way(Role::Verification, Role::Issuance, &[at]);
+    let asked: Result<Response<LookupResponse>, Status> =
+        FactServiceClient::new(way).lookup(LookupRequest::default()).await;
+    assert_eq!(asked.expect_err("has no such service").code(), tonic::Code::Unimplemented);
+    end(&drain).await;
+}
