@@ -4,14 +4,14 @@ use std::pin::Pin;
 
 use futures::Stream;
 use keystile_contract::{
-    Failure,
+    Failure, Identity,
     convert::{duration, from_position, log_row, nonce, parse, position, required_position},
     proto::issuance::v1::{
         LeaseTerms, RegisterRequest, RegisterResponse, RenewRequest, RenewResponse, WatchRequest,
         WatchResponse, log_service_server::LogService,
     },
 };
-use keystile_domain::{Incarnation, Position, Role};
+use keystile_domain::{ErrorKind, Incarnation, Position, Role};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -47,10 +47,15 @@ impl LogService for Service {
     ) -> Result<Response<RegisterResponse>, Status> {
         let RegisterRequest { incarnation, role, resume_from } = request.get_ref();
         let resume_from = resume_from.as_ref();
+        let role = Role::parse(role)
+            .ok_or_else(|| Failure::invalid("role", "is not the name of a role"))?;
+        if request.extensions().get::<Identity>().is_none_or(|by| *by != Identity::Role(role)) {
+            let message = "a role registers for itself only";
+            return Err(Failure::new(ErrorKind::Forbidden, "role_mismatch", message).into());
+        }
         let new = Registration {
             incarnation: parse("incarnation", incarnation)?,
-            role: Role::parse(role)
-                .ok_or_else(|| Failure::invalid("role", "is not the name of a role"))?,
+            role,
             resume_from: resume_from.map(|at| from_position("resume_from", at)).transpose()?,
         };
         let registered = Service::register(self, new).await?;

@@ -133,7 +133,7 @@ async fn a_follower_registers_once_and_resumes_where_the_log_reaches_back() {
         let follower = Follower::register(&world).await;
         let request = |point: Option<Position>| RegisterRequest {
             incarnation: Incarnation::generate(world.clock.now(), world.entropy()).to_string(),
-            role: "triggers".into(),
+            role: "verification".into(),
             resume_from: point,
         };
         let again = RegisterRequest { incarnation: follower.incarnation, ..request(None) };
@@ -153,6 +153,10 @@ async fn a_follower_registers_once_and_resumes_where_the_log_reaches_back() {
             world.log().register(RegisterRequest { role: "cook".into(), ..request(None) }).await,
         );
         assert_eq!(refused.faults[0].field, "role");
+        let refused = World::refused(
+            world.log().register(RegisterRequest { role: "vault".into(), ..request(None) }).await,
+        );
+        assert_eq!(refused.reason, "role_mismatch", "a role registers for itself only");
     }
 }
 

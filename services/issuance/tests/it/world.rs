@@ -229,7 +229,8 @@ impl World {
     }
 
     pub(crate) fn log(&self) -> LogServiceClient<Transport> {
-        LogServiceClient::new(self.transport())
+        let verification = Identity::Role(Role::Verification);
+        LogServiceClient::new(local(self.service.grpc().prepare(), verification))
     }
 
     pub(crate) fn operation(&self) -> String {
