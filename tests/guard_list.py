@@ -15,6 +15,7 @@ class Guard:
 DOMAIN = "services/shared/domain/src"
 CONTRACT = "services/shared/contract/src"
 SEAL = "services/shared/seal/src"
+SQL = "services/shared/sql/src"
 EGRESS = "services/shared/egress/src"
 CATALOG = "services/shared/catalog/src"
 FOLLOWER = "services/shared/follower/src"
@@ -80,6 +81,11 @@ GUARDS = [
           {"Aad { purpose: DATA_KEY, team, row: &id.to_string(), version: version.into() }.encode(id)":
            "let _ = (team, id, version, DATA_KEY); Ok(Vec::new())"},
           "keystile-seal", "a_wrapped_key_opens_only_as_itself"),
+
+    # sql
+    Guard("45", "a Postgres that could lose a cut is refused", f"{SQL}/connect.rs",
+          {"            postgres::check_durable(&connection).await?;\n": ""},
+          "keystile-sql", "a_server_that_could_lose_what_it_acknowledged_is_refused"),
 
     # egress
     Guard("12", "answers are scrubbed of the credential", f"{EGRESS}/client.rs",
@@ -323,7 +329,7 @@ GUARDS = [
           {"if facts.kid != genuine.kid || facts.environment != genuine.environment {": "if false {"},
           "keystile-verification", "facts_of_another_key_are_a_defect_and_no_verdict"),
     Guard("9", "without a lease nothing is shared", f"{VERIFICATION}/verify.rs",
-          {"let (found, began) = if self.follower.lease_current() {": "let (found, began) = if true {"},
+          {"match (self.follower.lease_current(), attempt) {": "match (true, attempt) {"},
           "keystile-verification", "without_a_lease_every_question_is_a_look_up_of_its_own"),
     Guard("9", "what is kept is used under the lease alone", f"{VERIFICATION}/verify.rs",
           {"        self.follower.admit_at(now, &entry.as_of, entry.facts.scopes())?;\n":
@@ -333,7 +339,8 @@ GUARDS = [
           {"        self.follower.admit_at(now, &entry.as_of, entry.facts.scopes())?;\n": ""},
           "keystile-verification", "a_revoked_key_is_refused_as_soon_as_its_cut_is_acknowledged"),
     Guard("9", "an answer is held against the tombstones", f"{VERIFICATION}/verify.rs",
-          {"if usable.is_ok() && reaches(&entry.as_of, question) {": "if reaches(&entry.as_of, question) {"},
+          {"                    };\n                    if usable.is_ok() && reaches(&entry.as_of, question) {":
+           "                    };\n                    let _ = usable;\n                    if reaches(&entry.as_of, question) {"},
           "keystile-verification", "an_answer_older_than_a_tombstone_is_fetched_again_and_never_used"),
     Guard("9", "a joined look-up needs the lease at its end", f"{VERIFICATION}/verify.rs",
           {"Began::Earlier => self.admit(self.clock.tick(), &entry),":
@@ -343,8 +350,28 @@ GUARDS = [
           {"question.at_least.as_ref().is_none_or(|at_least| as_of.reaches(at_least))": "{ let _ = (as_of, question); true }"},
           "keystile-verification", "facts_older_than_at_least_count_as_missing"),
     Guard("9", "an entry lives an hour", f"{VERIFICATION}/verify.rs",
-          {"if caches::is_over(entry.read_at, now) {": "if false {"},
+          {"if now >= entry.ends_at {": "if false {"},
           "keystile-verification", "an_entry_lives_an_hour_from_its_reading"),
+    Guard("7", "the seal of an entry of L2", f"{VERIFICATION}/l2.rs",
+          {"let (_, payload) = self.keys.open(SealKind::Entry, &sealed, now).ok()?;": "let payload: &[u8] = &sealed.payload;"},
+          "keystile-verification", "an_entry_with_any_byte_changed_is_none"),
+    Guard("7", "an entry of L2 is of one token", f"{VERIFICATION}/l2.rs",
+          {"if kept.digest != genuine.digest.as_bytes() {": "if false {"},
+          "keystile-verification", "an_entry_of_one_token_under_another_s_digest_is_none"),
+    Guard("7", "an entry of L2 is over when its hour is", f"{VERIFICATION}/l2.rs",
+          {"let left = Duration::try_from(ends_at - now).ok()?.min(caches::TTL);": "let left = { let _ = ends_at; caches::TTL };"},
+          "keystile-verification", "an_entry_is_over_an_hour_after_issuance_was_asked_however_often_it_moves"),
+    Guard("7", "L2 is used under the lease alone", f"{VERIFICATION}/verify.rs",
+          {"match (self.follower.lease_current(), attempt) {": "match (true, attempt) {",
+           "        self.follower.admit_at(now, &entry.as_of, entry.facts.scopes())?;\n":
+           "        self.follower.check(&entry.as_of, entry.facts.scopes())?;\n"},
+          "keystile-verification", "without_a_lease_l2_is_not_asked"),
+    Guard("7", "L2 is held against the tombstones", f"{FOLLOWER}/tombstones.rs",
+          {"if self.sieve[slot(scope)].load(Ordering::Acquire) > seq {": "if false {"},
+          "keystile-verification", "an_entry_from_before_a_cut_is_not_used_whoever_puts_it_back"),
+    Guard("7", "L2 is held against at_least", f"{VERIFICATION}/verify.rs",
+          {"question.at_least.as_ref().is_none_or(|at_least| as_of.reaches(at_least))": "{ let _ = (as_of, question); true }"},
+          "keystile-verification", "an_entry_older_than_at_least_is_asked_about_again"),
     Guard("12", "Debug of a question", f"{VERIFICATION}/verify.rs",
           {'f.debug_struct("Question").field(': 'f.debug_struct("Question").field("token", &self.token).field('},
           "keystile-verification", "a_question_does_not_show_its_token"),

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod config_samples;
+mod faults;
 mod grpc;
 mod layout;
 mod power_cut;

@@ -187,7 +187,9 @@ impl Cluster {
     pub fn parts(&mut self) -> Vec<String> {
         let servers = self.servers().map_or(&[][..], |_| &["postgres", "redis"]);
         let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
-        self.members().iter().map(|member| member.name.clone()).chain(servers).collect()
+        let members = self.members().into_iter().map(|member| member.name.clone());
+        // The sandbox is somebody else's app.
+        members.filter(|name| name != "sandbox").chain(servers).collect()
     }
 
     /// Ends one of the parts at once.
@@ -202,15 +204,21 @@ impl Cluster {
         }
     }
 
-    /// Starts one of the parts again. Nothing is waited for.
+    /// Starts one of the parts again, and waits until everything is ready.
     ///
     /// # Panics
-    /// If there is no such part.
-    pub fn restore(&mut self, part: &str) {
+    /// If there is no such part, or something does not become ready.
+    pub async fn restore(&mut self, part: &str) {
         match (part, self.servers()) {
             ("postgres", Some(servers)) => servers.postgres.resume(),
             ("redis", Some(servers)) => servers.redis.resume(),
-            _ => self.member(part).launch(),
+            _ => match &mut self.processes {
+                Processes::One(process) => return process.launch().await,
+                Processes::Apart(_) => self.member(part).launch(),
+            },
+        }
+        if let Processes::Apart(services) = &mut self.processes {
+            services.ready().await;
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use keystile_contract::{
     Failure, actor,
     convert::parse_optional,
+    deadline,
     proto::issuance::v1::{
         fact_service_server::FactServiceServer, key_service_server::KeyServiceServer,
         log_service_server::LogServiceServer, team_service_server::TeamServiceServer,
@@ -56,50 +57,8 @@ impl Service {
     /// sooner.
     fn deadline(&self, metadata: &MetadataMap) -> keystile_domain::Tick {
         let longest = self.config.cut_timeout();
-        let asked = metadata.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
+        let asked = deadline::asked(metadata.as_ref());
         let time = asked.map_or(longest, |asked| asked.saturating_sub(TRAVEL.min(asked / 4)));
         self.clock.tick() + time.min(longest)
-    }
-}
-
-/// Reads `grpc-timeout`: at most 8 digits and a unit
-/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
-fn timeout(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let digits = text.strip_suffix(unit)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        'H' => Some(Duration::from_hours(count)),
-        'M' => Some(Duration::from_mins(count)),
-        'S' => Some(Duration::from_secs(count)),
-        'm' => Some(Duration::from_millis(count)),
-        'u' => Some(Duration::from_micros(count)),
-        'n' => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_is_read_as_the_protocol_writes_it() {
-        for (text, expected) in [
-            ("100m", Some(Duration::from_millis(100))),
-            ("2S", Some(Duration::from_secs(2))),
-            ("99999999H", Some(Duration::from_hours(99_999_999))),
-            ("5u", Some(Duration::from_micros(5))),
-            ("123456789S", None),
-            ("S", None),
-            ("-1S", None),
-            ("1é", None),
-            ("", None),
-        ] {
-            assert_eq!(timeout(text), expected, "{text}");
-        }
     }
 }

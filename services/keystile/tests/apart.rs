@@ -78,7 +78,7 @@ async fn start(home: &Path) -> BTreeMap<Role, Running> {
 fn way(to: &Running, role: Role, tls: Arc<ClientConfig>) -> Transport {
     let at = to.addresses().of(role).expect("listens");
     let peers = format!("https://{at}").parse().expect("a place");
-    grpc::peer(role, peers, tls, Arc::new(SystemEntropy))
+    grpc::peer(role, peers, tls, Arc::new(SystemClock), Arc::new(SystemEntropy))
 }
 
 /// Calls `path` with an empty message.
@@ -144,7 +144,7 @@ async fn every_method_is_answered_for_those_that_are_listed_and_for_nobody_else(
             calls += 1;
             answered.push(identity.to_string());
         }
-        found += &format!("{path}: {}\n", answered.join(", "));
+        found.extend([path.as_str(), ": ", &answered.join(", "), "\n"]);
     }
     assert_eq!(found, REVIEWED, "update tests/fixtures/methods.txt only after a review:\n{found}");
 

@@ -3,7 +3,6 @@
 mod actions;
 mod connections;
 mod convert;
-mod deadline;
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use std::{
 
 use keystile_contract::{Identity, Transport};
 use keystile_domain::Role;
-use keystile_runtime::{SystemEntropy, grpc, mtls::Credentials};
+use keystile_runtime::{SystemClock, SystemEntropy, grpc, mtls::Credentials};
 
 use super::{
     free_ports,
@@ -147,7 +147,7 @@ impl Services {
         let at: Vec<_> = self.of(Role::Verification).iter().map(ToString::to_string).collect();
         let peers = format!("https://{}", at.join(",")).parse().expect("places");
         let tls = credentials.client(Role::Verification).expect("usable");
-        grpc::peer(Role::Verification, peers, tls, Arc::new(SystemEntropy))
+        grpc::peer(Role::Verification, peers, tls, Arc::new(SystemClock), Arc::new(SystemEntropy))
     }
 }
 

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use keystile_domain::{AuditId, ManagementTokenId, MemberRole, TeamId, UserId};
 use keystile_sql::{Database, from_micros, micros};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction,
-    EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use time::OffsetDateTime;
 
@@ -208,7 +208,7 @@ impl Store for SqlStore {
     }
 }
 
-async fn found(transaction: &DatabaseTransaction, founding: Founding) -> Result<(), Error> {
+async fn found(transaction: &impl ConnectionTrait, founding: Founding) -> Result<(), Error> {
     let Founding { user, team, membership, token, audit } = founding;
     let user = entity::user::Model {
         id: user.id.as_uuid(),
@@ -250,7 +250,7 @@ async fn found(transaction: &DatabaseTransaction, founding: Founding) -> Result<
     Ok(())
 }
 
-async fn insert_token(to: &DatabaseTransaction, token: Token) -> Result<(), Error> {
+async fn insert_token(to: &impl ConnectionTrait, token: Token) -> Result<(), Error> {
     let row = entity::token::Model {
         id: token.id.as_uuid(),
         team_id: token.team.as_uuid(),
@@ -266,7 +266,7 @@ async fn insert_token(to: &DatabaseTransaction, token: Token) -> Result<(), Erro
     Ok(())
 }
 
-async fn insert_audit(to: &DatabaseTransaction, audit: Audit) -> Result<(), Error> {
+async fn insert_audit(to: &impl ConnectionTrait, audit: Audit) -> Result<(), Error> {
     let row = entity::audit::Model {
         id: audit.id.as_uuid(),
         at: micros(audit.at),

@@ -8,7 +8,7 @@ use keystile_contract::{
     },
     status::Fault,
 };
-use keystile_domain::{AppKey, ComponentId, ConnectionId, ErrorKind, Grant, TeamId};
+use keystile_domain::{AppKey, ComponentId, ConnectionId, ErrorKind, Grant, TeamId, Tick};
 
 use crate::{Error, Service};
 
@@ -29,7 +29,7 @@ pub struct AskedGrant {
 const STATES: [&str; 4] = ["expired", "revoked", "missing_scopes", "failing"];
 
 impl Service {
-    /// The grant, with the integration that vault names for its connection.
+    /// The grant, with the integration that vault names for its connection, by `deadline`.
     ///
     /// # Errors
     /// A refusal that names each field at fault.
@@ -37,6 +37,7 @@ impl Service {
         &self,
         team: TeamId,
         asked: &AskedGrant,
+        deadline: Tick,
     ) -> Result<Grant, Error> {
         // The grant's own rules first: vault is not asked about what cannot be.
         let components = asked.components.iter().cloned().collect();
@@ -51,7 +52,8 @@ impl Service {
             // Each once, and so no more than a grant may have.
             components: grant.components().iter().map(ToString::to_string).collect(),
         });
-        let timeout = self.config.vault_timeout();
+        let left = deadline.since(self.clock.tick());
+        let timeout = self.config.vault_timeout().min(left);
         request.set_timeout(timeout);
         let mut vault = ConnectionServiceClient::new(self.vault.clone());
         let answer = tokio::time::timeout(timeout, vault.check_grant(request))

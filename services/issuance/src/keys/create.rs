@@ -61,8 +61,8 @@ impl Service {
         let expires_at = rules::expiry("expires_at", new.expires_at, now)?;
         let ip_allow_list = rules::networks("ip_allow_list", new.ip_allow_list)?;
         one_an_app(&new.grants)?;
-        let mut grants =
-            try_join_all(new.grants.iter().map(|asked| self.check_grant(team, asked))).await?;
+        let checks = new.grants.iter().map(|asked| self.check_grant(team, asked, caller.deadline));
+        let mut grants = try_join_all(checks).await?;
         grants.sort_by(|a, b| a.app().cmp(b.app()));
         let kid = Kid::generate(&*self.entropy);
         let (token, secret) = self.mint(new.environment, &kid, now).await?;

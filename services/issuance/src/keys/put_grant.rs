@@ -19,7 +19,7 @@ impl Service {
         asked: &AskedGrant,
     ) -> Result<Changed, Error> {
         let key = self.key_to_write(caller, id).await?;
-        let grant = self.check_grant(key.team, asked).await?;
+        let grant = self.check_grant(key.team, asked, caller.deadline).await?;
         self.edit_key(caller, id, PutGrant(grant)).await
     }
 }

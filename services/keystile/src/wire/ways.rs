@@ -13,7 +13,7 @@ use keystile_contract::{
 };
 use keystile_domain::Role;
 use keystile_runtime::{
-    SystemEntropy,
+    SystemClock, SystemEntropy,
     grpc::{self, Peers, Stack},
     mtls::Credentials,
 };
@@ -63,7 +63,13 @@ impl<'a> Ways<'a> {
             Role::Gateway | Role::Console => anyhow::bail!("{to} is not reached over gRPC"),
         };
         let peers: Peers = url.parse().with_context(|| format!("{to}.url"))?;
-        Ok(grpc::peer(to, peers, credentials.client(to)?, Arc::new(SystemEntropy)))
+        Ok(grpc::peer(
+            to,
+            peers,
+            credentials.client(to)?,
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+        ))
     }
 
     fn credentials(&self, role: Role) -> anyhow::Result<Credentials> {

@@ -59,11 +59,6 @@ impl Breaker {
         was_open != state.next.is_some()
     }
 
-    /// Are calls held back?
-    pub(crate) fn is_open(&self) -> bool {
-        self.state().next.is_some()
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,7 +17,8 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `memory://`, `redis://[user:password@]host:port`, `rediss://…` over TLS,
-    /// `redis-cluster://host:port,host:port`, `rediss-cluster://…`.
+    /// `redis-cluster://host:port,host:port`, `rediss-cluster://…`. A Cluster whose
+    /// `cluster-require-full-coverage` is off goes on without a node that is gone.
     pub url: SecretString,
     /// A file with the CA of a Redis over TLS, PEM; absent: those that browsers trust.
     pub ca_file: Option<PathBuf>,

@@ -4,8 +4,11 @@
 //! answer at all is not asked for a while. Connecting and reconnecting happen in the background.
 
 use std::{
-    fmt,
-    sync::{Arc, OnceLock},
+    fmt, iter,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +29,9 @@ use crate::{L2, breaker::Breaker};
 
 /// What the keys of this format begin with. An entry under another prefix is never read.
 const PREFIX: &[u8] = b"ks:1:";
+/// Into so many parts the keys fall, each of which is in one slot and thus on one node of a Cluster
+/// (the part is the key's hash tag). A node that fails is known by its own parts.
+const PARTS: u8 = 16;
 /// How long a connection may take to come to be.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long after a failed attempt the next one begins, at most.
@@ -63,7 +69,10 @@ pub enum Error {
 pub struct Redis {
     link: Arc<OnceLock<Link>>,
     connecting: AbortHandle,
-    breaker: Breaker,
+    /// One for each part of a Cluster's keys; one in all for a single server.
+    breakers: Vec<Breaker>,
+    /// How many of them are open.
+    open: AtomicUsize,
     timeout: Duration,
 }
 
@@ -86,21 +95,32 @@ impl Redis {
     /// [`Error`]; that nobody answers is none.
     pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let server = server(settings)?;
+        let parts = match server {
+            Server::Single(_) => 1,
+            Server::Cluster(_) => PARTS,
+        };
         let link = Arc::new(OnceLock::new());
         let connecting = tokio::spawn(connect(server, Arc::clone(&link))).abort_handle();
-        Ok(Self { link, connecting, breaker: Breaker::new(clock), timeout: settings.timeout })
+        Ok(Self {
+            link,
+            connecting,
+            breakers: iter::repeat_n(clock, parts.into()).map(Breaker::new).collect(),
+            open: AtomicUsize::new(0),
+            timeout: settings.timeout,
+        })
     }
 
-    /// Is the server answering, as far as is known?
+    /// Is the server, or any node of the Cluster, answering, as far as is known?
     #[must_use]
     pub fn answers(&self) -> bool {
-        self.link.get().is_some() && !self.breaker.is_open()
+        self.link.get().is_some() && self.open.load(Ordering::Relaxed) < self.breakers.len()
     }
 
-    /// The answer, if it comes in time.
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+    /// The answer about `digest`, if it comes in time.
+    async fn ask<T: FromRedisValue>(&self, digest: &Digest, command: &Cmd) -> Option<T> {
         let mut link = self.link.get()?.clone();
-        if !self.breaker.passes() {
+        let breaker = &self.breakers[usize::from(part(digest)) % self.breakers.len()];
+        if !breaker.passes() {
             return None;
         }
         let asked = async {
@@ -123,14 +143,21 @@ impl Redis {
             }
             Err(_) => Some("no answer in time"),
         };
-        if self.breaker.ended(cause.is_none()) {
-            if let Some(cause) = cause {
-                tracing::warn!(cause, "Redis fails: going on without it");
-            } else {
-                tracing::info!("Redis answers again");
-            }
+        if breaker.ended(cause.is_none()) {
+            self.turned(cause);
         }
         answer.ok()?.ok()
+    }
+
+    /// A breaker opened, for that cause, or closed.
+    fn turned(&self, cause: Option<&str>) {
+        if let Some(cause) = cause {
+            if self.open.fetch_add(1, Ordering::Relaxed) == 0 {
+                tracing::warn!(cause, "Redis fails: going on without it");
+            }
+        } else if self.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            tracing::info!("Redis answers again");
+        }
     }
 }
 
@@ -146,8 +173,13 @@ impl fmt::Debug for Redis {
     }
 }
 
+fn part(digest: &Digest) -> u8 {
+    digest.as_bytes()[0] % PARTS
+}
+
 fn key(digest: &Digest) -> Vec<u8> {
-    [PREFIX, digest.as_bytes()].concat()
+    let tag = format!("{{{}}}", part(digest));
+    [PREFIX, tag.as_bytes(), digest.as_bytes()].concat()
 }
 
 #[async_trait]
@@ -155,7 +187,7 @@ impl L2 for Redis {
     async fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
         let mut get = redis::cmd("GET");
         get.arg(key(digest));
-        let value: Option<Vec<u8>> = self.ask(&get).await?;
+        let value: Option<Vec<u8>> = self.ask(digest, &get).await?;
         value.map(Into::into)
     }
 
@@ -163,13 +195,13 @@ impl L2 for Redis {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut set = redis::cmd("SET");
         set.arg(key(digest)).arg(&*value).arg("PX").arg(ttl);
-        let _: Option<()> = self.ask(&set).await;
+        let _: Option<()> = self.ask(digest, &set).await;
     }
 
     async fn remove(&self, digest: &Digest) {
         let mut del = redis::cmd("DEL");
         del.arg(key(digest));
-        let _: Option<()> = self.ask(&del).await;
+        let _: Option<()> = self.ask(digest, &del).await;
     }
 }
 
@@ -198,6 +230,8 @@ fn server(settings: &Settings) -> Result<Server, Error> {
             let nodes: Vec<_> = nodes.map(|host| format!("{single}://{login}{at}{host}")).collect();
             let mut builder: ClusterClientBuilder = ClusterClient::builder(nodes)
                 .tcp_settings(tcp())
+                // A call that is tried again holds up others; the next one knows the new way.
+                .retries(0)
                 .connection_timeout(CONNECT_TIMEOUT);
             if let Some(certificates) = certificates.filter(|_| single == "rediss") {
                 builder = builder.certs(certificates);

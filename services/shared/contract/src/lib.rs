@@ -10,6 +10,7 @@
 pub mod actor;
 pub mod capability;
 pub mod convert;
+pub mod deadline;
 pub mod identity;
 mod redacted;
 pub mod seal;

@@ -1,6 +1,5 @@
 //! The gRPC server stack: the same layers for a call within this process and for one over TCP.
 
-mod deadline;
 mod ending;
 mod peer;
 mod serve;

@@ -86,7 +86,7 @@ impl Authority {
         let places: Vec<_> = at.iter().map(ToString::to_string).collect();
         let peers = format!("https://{}", places.join(",")).parse().expect("places");
         let tls = self.role(from).client(to).expect("usable");
-        peer(to, peers, tls, Arc::new(SeededEntropy::new(1)))
+        peer(to, peers, tls, Arc::new(SystemClock), Arc::new(SeededEntropy::new(1)))
     }
 
     /// A replica of issuance that listens at `at`, until its drain is stopped.

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement,
+    ConnectOptions, DatabaseConnection,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use crate::Error;
+use crate::{Bounded, Error, postgres};
 
 /// Which database is behind a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,18 +20,39 @@ pub enum Backend {
     Postgres,
 }
 
-/// How many connections, and how long to wait for one.
+/// How many connections, and how long anything about them may take. A request that writes waits for
+/// a connection, for locks and for its statements: all of it ends within seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Pool {
     /// Connections at most.
     pub max_connections: u32,
-    /// How long to wait for a free one before the database counts as unavailable.
+    /// How long to wait for a free one, or for a new one to be made, before the database counts as
+    /// unavailable.
     pub acquire_timeout: Duration,
+    /// Postgres: how long a connection that nobody uses is kept.
+    pub idle_timeout: Duration,
+    /// Postgres: how long a connection is used at most.
+    pub max_lifetime: Duration,
+    /// Postgres: how long a statement may take. Migrations may take longer.
+    pub statement_timeout: Duration,
+    /// Postgres: how long a statement may wait for another transaction's lock. Longer than the
+    /// server's `deadlock_timeout` (1 s), so that a deadlock is known as one.
+    pub lock_timeout: Duration,
+    /// Postgres: how long an open transaction may do nothing, holding its locks.
+    pub idle_in_transaction_timeout: Duration,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { max_connections: 8, acquire_timeout: Duration::from_secs(5) }
+        Self {
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_mins(10),
+            max_lifetime: Duration::from_mins(30),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            idle_in_transaction_timeout: Duration::from_secs(5),
+        }
     }
 }
 
@@ -41,7 +62,7 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A database. Clones share its connections.
 #[derive(Clone)]
 pub struct Database {
-    pub(crate) connection: DatabaseConnection,
+    pub(crate) connection: Bounded<DatabaseConnection>,
     pub(crate) backend: Backend,
     /// SQLite has one writer: waiting for it here is fair, and free of SQLite's polling.
     pub(crate) writer: Arc<Mutex<()>>,
@@ -71,7 +92,6 @@ impl Database {
         options
             .max_connections(pool.max_connections)
             .acquire_timeout(pool.acquire_timeout)
-            .connect_timeout(pool.acquire_timeout)
             .sqlx_logging(false)
             .record_stmt_in_spans(false)
             .map_sqlx_sqlite_opts(|options| {
@@ -83,13 +103,17 @@ impl Database {
                     .busy_timeout(SQLITE_BUSY_TIMEOUT)
                     .pragma("secure_delete", "ON")
             });
-        if backend == Backend::Sqlite {
-            // SQLite in a file needs no keep-alive; an idle connection costs only a file handle.
-            options.idle_timeout(None).max_lifetime(None);
-        }
-        let connection = sea_orm::Database::connect(options).await?;
+        let limit = match backend {
+            Backend::Sqlite => {
+                // SQLite in a file needs no keep-alive; an idle connection costs only a file handle.
+                options.idle_timeout(None).max_lifetime(None);
+                None
+            }
+            Backend::Postgres => Some(postgres::bound(&mut options, pool)),
+        };
+        let connection = Bounded { inner: sea_orm::Database::connect(options).await?, limit };
         if backend == Backend::Postgres {
-            check_durable(&connection).await?;
+            postgres::check_durable(&connection).await?;
         }
         Ok(Self { connection, backend, writer: Arc::default() })
     }
@@ -103,26 +127,7 @@ impl Database {
     /// For single reads. What two of them see may differ: use [`Database::snapshot`] where it must
     /// not.
     #[must_use]
-    pub const fn read(&self) -> &DatabaseConnection {
+    pub const fn read(&self) -> &Bounded<DatabaseConnection> {
         &self.connection
     }
-}
-
-/// What was acknowledged must be on disk, or a cut that returned could come undone (design §6.1).
-async fn check_durable(connection: &DatabaseConnection) -> Result<(), Error> {
-    const SETTINGS: &str = "SELECT current_setting('synchronous_commit') <> 'off', \
-         current_setting('fsync') = 'on', NOT pg_is_in_recovery()";
-    let statement = Statement::from_string(DbBackend::Postgres, SETTINGS);
-    let row = connection.query_one_raw(statement).await?.ok_or(Error::Other)?;
-    let rules = [
-        "must not have synchronous_commit off for this login",
-        "must not have fsync off",
-        "must be the primary, not a standby",
-    ];
-    for (at, rule) in rules.into_iter().enumerate() {
-        if !row.try_get_by_index::<bool>(at)? {
-            return Err(Error::NotDurable(rule));
-        }
-    }
-    Ok(())
 }

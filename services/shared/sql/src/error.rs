@@ -12,7 +12,8 @@ pub enum Error {
     /// A row with these unique values exists.
     #[error("a row with these values exists")]
     UniqueViolation,
-    /// The database cannot be reached, is full, or gave no connection in time.
+    /// The database cannot be reached, is full, or did not give a connection, a lock or an answer in
+    /// time.
     #[error("the database is unavailable")]
     Unavailable,
     /// A stored value is not what the program wrote; names the column.
@@ -88,7 +89,10 @@ fn by_code(code: &str) -> Error {
         };
     }
     match code {
-        "40001" | "40P01" | "55P03" => Error::Busy,
+        "40001" | "40P01" => Error::Busy,
+        // A lock that was held for as long as anyone waits for one: waiting again would not help.
+        // And a transaction that was idle, or open, for too long.
+        "55P03" | "25P03" | "25P04" => Error::Unavailable,
         _ if ["08", "53", "57"].contains(&&code[..2.min(code.len())]) => Error::Unavailable,
         _ => Error::Other,
     }
@@ -109,6 +113,9 @@ mod tests {
             ("40P01", Error::Busy),
             ("08006", Error::Unavailable),
             ("57P01", Error::Unavailable),
+            ("57014", Error::Unavailable),
+            ("55P03", Error::Unavailable),
+            ("25P03", Error::Unavailable),
             ("42P01", Error::Other),
         ] {
             assert_eq!(by_code(code), expected, "{code}");

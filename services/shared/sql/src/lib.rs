@@ -5,12 +5,15 @@
 //!
 //! Never: knows a table. Driver text stops here: [`Error`] carries none of it.
 
+mod bounded;
 mod connect;
 mod error;
 mod instant;
 mod migrate;
+mod postgres;
 mod transaction;
 
+pub use bounded::Bounded;
 pub use connect::{Backend, Database, Pool};
 pub use error::Error;
 pub use instant::{from_micros, micros};

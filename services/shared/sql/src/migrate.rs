@@ -1,17 +1,36 @@
 //! Schema migrations.
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 
 use crate::{Backend, Database, Error};
 
+/// One at a time, however many are started together, each for as long as it takes. For the locks of
+/// a table it still waits no longer than anybody else: whoever comes after it waits, too.
+const ALONE: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+     SELECT pg_advisory_xact_lock(7742006126337876325); SET LOCAL lock_timeout TO DEFAULT";
+
 impl Database {
-    /// Applies every pending migration of `M`.
+    /// Applies every pending migration of `M`: on Postgres all or none.
     ///
     /// # Errors
-    /// [`Error`] if a migration fails; those before it stay applied.
+    /// [`Error`] if a migration fails; on SQLite those before it stay applied.
     pub async fn migrate<M: MigratorTrait>(&self) -> Result<(), Error> {
-        Ok(M::up(&self.connection, None).await?)
+        // Without the bounds of a request.
+        let connection = &self.connection.inner;
+        let migrated: Result<(), DbErr> = async {
+            match self.backend {
+                Backend::Sqlite => M::up(connection, None).await,
+                Backend::Postgres => {
+                    let transaction = connection.begin().await?;
+                    transaction.execute_unprepared(ALONE).await?;
+                    M::up(&transaction, None).await?;
+                    transaction.commit().await
+                }
+            }
+        }
+        .await;
+        Ok(migrated?)
     }
 
     /// The names of the migrations of `M` that are not applied yet. Writes nothing.
@@ -19,7 +38,7 @@ impl Database {
     /// # Errors
     /// [`Error`] if the database cannot be read.
     pub async fn pending<M: MigratorTrait>(&self) -> Result<Vec<String>, Error> {
-        let pending = M::get_pending_migrations_read_only(&self.connection).await?;
+        let pending = M::get_pending_migrations_read_only(&self.connection.inner).await?;
         Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
     }
 

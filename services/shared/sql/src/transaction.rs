@@ -4,12 +4,11 @@ use std::{ops::Deref, pin::Pin, time::Duration};
 
 use sea_orm::{
     AccessMode, DatabaseTransaction, IsolationLevel, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
 };
 use tokio::sync::OwnedMutexGuard;
 use tracing::Instrument;
 
-use crate::{Backend, Database, Error};
+use crate::{Backend, Bounded, Database, Error};
 
 /// Attempts before a transaction that keeps colliding is given up as [`Error::Busy`].
 const ATTEMPTS: u32 = 8;
@@ -19,7 +18,7 @@ pub type Body<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>
 
 /// An open transaction that writes. Dropped without [`Transaction::commit`], it is rolled back.
 pub struct Transaction {
-    transaction: DatabaseTransaction,
+    transaction: Bounded<DatabaseTransaction>,
     /// Held until the end: SQLite has one writer.
     _writer: Option<OwnedMutexGuard<()>>,
 }
@@ -30,14 +29,14 @@ impl Transaction {
     /// # Errors
     /// [`Error::Busy`] if it collided; [`Error::Unavailable`] if the outcome is unknown.
     pub async fn commit(self) -> Result<(), Error> {
-        Ok(self.transaction.commit().await?)
+        self.transaction.commit().await
     }
 }
 
 impl Deref for Transaction {
-    type Target = DatabaseTransaction;
+    type Target = Bounded<DatabaseTransaction>;
 
-    fn deref(&self) -> &DatabaseTransaction {
+    fn deref(&self) -> &Bounded<DatabaseTransaction> {
         &self.transaction
     }
 }
@@ -52,7 +51,7 @@ impl Database {
             Backend::Sqlite => Some(self.writer.clone().lock_owned().await),
             Backend::Postgres => None,
         };
-        let transaction = self.connection.begin_with_options(self.write_options()).await?;
+        let transaction = self.connection.begin(self.write_options()).await?;
         Ok(Transaction { transaction, _writer: writer })
     }
 
@@ -80,7 +79,7 @@ impl Database {
     where
         T: Send,
         E: From<Error> + Collides + Send,
-        F: for<'t> Fn(&'t DatabaseTransaction) -> Body<'t, T, E> + Send + Sync,
+        F: for<'t> Fn(&'t Bounded<DatabaseTransaction>) -> Body<'t, T, E> + Send + Sync,
     {
         let attempt = || async {
             let transaction = self.begin().await?;
@@ -99,7 +98,7 @@ impl Database {
     where
         T: Send,
         E: From<Error> + Send,
-        F: for<'t> FnOnce(&'t DatabaseTransaction) -> Body<'t, T, E> + Send,
+        F: for<'t> FnOnce(&'t Bounded<DatabaseTransaction>) -> Body<'t, T, E> + Send,
     {
         let options = match self.backend {
             // A deferred transaction of SQLite in WAL mode reads one snapshot and blocks nobody.
@@ -114,10 +113,9 @@ impl Database {
             },
         };
         async {
-            let transaction =
-                self.connection.begin_with_options(options).await.map_err(Error::from)?;
+            let transaction = self.connection.begin(options).await?;
             let value = body(&transaction).await?;
-            transaction.commit().await.map_err(Error::from)?;
+            transaction.commit().await?;
             Ok(value)
         }
         .instrument(tracing::debug_span!("sql.snapshot", name))
@@ -188,7 +186,7 @@ mod tests {
         row.try_get_by_index(0).expect("a number")
     }
 
-    fn add_one(transaction: &DatabaseTransaction) -> Body<'_, (), Error> {
+    fn add_one(transaction: &Bounded<DatabaseTransaction>) -> Body<'_, (), Error> {
         Box::pin(async move {
             transaction.execute_unprepared("UPDATE counter SET value = value + 1").await?;
             Ok(())

@@ -2,12 +2,14 @@
 //!
 //! Never: linked into the binary.
 
+mod backends;
 pub mod clock;
 pub mod entropy;
 pub mod log;
 pub mod postgres;
 mod process;
 pub mod redis;
+pub mod tls;
 pub mod upstream;
 pub mod wait;
 
@@ -16,5 +18,6 @@ pub use entropy::SeededEntropy;
 pub use log::LogDouble;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use tls::Authority;
 pub use upstream::Upstream;
 pub use wait::eventually;

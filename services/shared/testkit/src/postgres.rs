@@ -13,7 +13,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port, wait_for};
+use crate::{
+    process::{Process, free_port, signal, wait_for},
+    tls::Authority,
+};
 
 /// Postgres refuses to run as root: then it runs as nobody.
 const NOBODY: u32 = 65_534;
@@ -33,6 +36,7 @@ pub struct Postgres {
     folder: TempDir,
     port: u16,
     user: Option<u32>,
+    tls: bool,
     databases: AtomicU32,
 }
 
@@ -43,6 +47,15 @@ impl Postgres {
     /// If no server is installed, or it does not start; says what it said.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same, and it speaks TLS, too, if there is a CA for its certificate.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    #[must_use]
+    pub fn start_with(authority: Option<&Authority>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = fs::metadata(folder.path()).expect("its owner").uid() == 0;
         let user = root.then_some(NOBODY);
@@ -50,8 +63,17 @@ impl Postgres {
         let password = folder.path().join("password");
         fs::write(&password, PASSWORD).expect("written");
         chown(&password, user, None).expect("given to the server");
-        let mut server =
-            Self { process: None, folder, port: free_port(), user, databases: AtomicU32::new(0) };
+        if let Some(authority) = authority {
+            authority.certify(folder.path(), user);
+        }
+        let mut server = Self {
+            process: None,
+            folder,
+            port: free_port(),
+            user,
+            tls: authority.is_some(),
+            databases: AtomicU32::new(0),
+        };
         let data = server.data();
         let made = server
             .command("initdb")
@@ -74,6 +96,14 @@ impl Postgres {
     pub fn resume(&mut self) {
         let (data, port) = (self.data(), self.port.to_string());
         let data = data.to_str().expect("a path in UTF-8");
+        let certificate = [
+            "-c",
+            "ssl=on",
+            "-c",
+            "ssl_cert_file=../server.pem",
+            "-c",
+            "ssl_key_file=../server-key.pem",
+        ];
         let arguments = [
             "-D",
             data,
@@ -86,6 +116,8 @@ impl Postgres {
             "-c",
             "max_connections=200",
         ];
+        let arguments: Vec<_> =
+            arguments.into_iter().chain(certificate.into_iter().filter(|_| self.tls)).collect();
         let log = self.folder.path().join("log");
         let started = Process::start(&binary("postgres"), &arguments, self.user, &log);
         self.process = Some(started);
@@ -100,6 +132,22 @@ impl Postgres {
     /// Ends the server; what it stored stays.
     pub fn stop(&mut self) {
         self.process = None;
+    }
+
+    /// Stops it in the middle of whatever it does: it keeps its connections and answers nothing.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn freeze(&self) {
+        signal("-STOP", &self.data().join("postmaster.pid"));
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn thaw(&self) {
+        signal("-CONT", &self.data().join("postmaster.pid"));
     }
 
     /// Where it stores everything.

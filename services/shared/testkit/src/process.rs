@@ -10,9 +10,9 @@ use std::{
 };
 
 /// Starts the command that follows, ends it when its own standard input closes, which happens even
-/// if the test is killed.
-const UNTIL_CLOSED: &str =
-    "\"$@\" </dev/null & server=$!; cat >/dev/null; kill -CONT $server; kill -INT $server; wait";
+/// if the test is killed. What was frozen is thawed first, or it could not end.
+const UNTIL_CLOSED: &str = "\"$@\" </dev/null & server=$!; cat >/dev/null; \
+    kill -CONT $server $(cat /proc/$server/task/$server/children); kill -INT $server; wait";
 
 /// A running server. Dropped, it is asked to end and waited for.
 #[derive(Debug)]
@@ -39,6 +39,23 @@ impl Drop for Process {
     fn drop(&mut self) {
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
+    }
+}
+
+/// Signals the server whose process id `pid_file` begins with, and then what it has started.
+pub(crate) fn signal(signal: &str, pid_file: &Path) {
+    let pid = fs::read_to_string(pid_file).expect("it runs");
+    let pid = pid.lines().next().expect("its id");
+    send(signal, &[pid]);
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.expect("its children");
+    send(signal, &children.split_whitespace().collect::<Vec<_>>());
+}
+
+fn send(signal: &str, to: &[&str]) {
+    if !to.is_empty() {
+        let sent = Command::new("kill").arg(signal).args(to).status().expect("kill runs");
+        assert!(sent.success());
     }
 }
 

@@ -1,5 +1,7 @@
 //! A private Redis on loopback.
 
+mod cluster;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,7 +10,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port, wait_for};
+pub use cluster::Cluster;
+
+use crate::{
+    process::{Process, free_port, signal, wait_for},
+    tls::Authority,
+};
 
 /// A running Redis that stores nothing on disk. It ends with the test.
 #[derive(Debug)]
@@ -17,6 +24,8 @@ pub struct Redis {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    /// TLS, and nothing else.
+    tls: bool,
     settings: Vec<String>,
 }
 
@@ -27,10 +36,24 @@ impl Redis {
     /// If no server is installed, or it does not start; says what it said.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_with(settings, None)
+    }
+
+    /// The same over TLS, if there is a CA for its certificate.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    #[must_use]
+    pub fn start_with(settings: &[&str], authority: Option<&Authority>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        if let Some(authority) = authority {
+            authority.certify(folder.path(), None);
+        }
         let mut server = Self {
             process: None,
-            folder: tempfile::tempdir().expect("a folder"),
+            folder,
             port: free_port(),
+            tls: authority.is_some(),
             settings: settings.iter().map(ToString::to_string).collect(),
         };
         server.resume();
@@ -44,9 +67,17 @@ impl Redis {
     pub fn resume(&mut self) {
         let folder = self.folder.path();
         let (file, log) = (folder.join("redis.conf"), folder.join("log"));
+        let port = if self.tls {
+            format!(
+                "port 0\ntls-port {}\ntls-cert-file server.pem\ntls-key-file server-key.pem\n\
+                 tls-ca-cert-file ca.pem\ntls-auth-clients no\ntls-cluster yes",
+                self.port,
+            )
+        } else {
+            format!("port {}", self.port)
+        };
         let fixed = format!(
-            "bind 127.0.0.1\nport {}\ndir {}\npidfile {}\nsave \"\"\nappendonly no\n",
-            self.port,
+            "dir {}\nbind 127.0.0.1\n{port}\npidfile {}\nsave \"\"\nappendonly no\n",
             folder.display(),
             self.pid_file().display(),
         );
@@ -67,7 +98,7 @@ impl Redis {
     /// # Panics
     /// If it does not run.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        signal("-STOP", &self.pid_file());
     }
 
     /// Lets it go on.
@@ -75,13 +106,7 @@ impl Redis {
     /// # Panics
     /// If it does not run.
     pub fn thaw(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = fs::read_to_string(self.pid_file()).expect("it runs");
-        let sent = Command::new("kill").args([signal, pid.trim()]).status().expect("kill runs");
-        assert!(sent.success());
+        signal("-CONT", &self.pid_file());
     }
 
     fn pid_file(&self) -> PathBuf {
@@ -91,13 +116,21 @@ impl Redis {
     /// How to reach it without a log-in.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("{}://{}", self.scheme(), self.address())
     }
 
     /// How that user reaches it.
     #[must_use]
     pub fn url_of(&self, user: &str, password: &str) -> String {
-        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+        format!("{}://{user}:{password}@{}", self.scheme(), self.address())
+    }
+
+    const fn scheme(&self) -> &'static str {
+        if self.tls { "rediss" } else { "redis" }
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Where it writes what it is told to save.
@@ -110,8 +143,12 @@ impl Redis {
     #[must_use]
     pub fn cli(&self, command: &[&str]) -> Option<String> {
         let port = self.port.to_string();
-        let ran = Command::new("redis-cli").args(["-p", &port]).args(command).output();
-        let ran = ran.expect("redis-cli runs");
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &port]);
+        if self.tls {
+            cli.arg("--tls").arg("--cacert").arg(self.folder.path().join("ca.pem"));
+        }
+        let ran = cli.args(command).output().expect("redis-cli runs");
         ran.status.success().then(|| String::from_utf8_lossy(&ran.stdout).into_owned())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keystile_domain::{KeyId, Position, Scope, TeamId, log::History};
 use keystile_sql::{Database, Pool};
-use keystile_testkit::Postgres;
+use keystile_testkit::on_every_backend;
 use uuid::Uuid;
 
 use super::{Store, memory::MemoryStore, sql::SqlStore};
@@ -64,38 +64,8 @@ async fn migrated(url: String) -> Arc<dyn Store> {
     Arc::new(SqlStore::new(database))
 }
 
-macro_rules! conformance {
-    ($($name:ident)*) => {
-        mod in_memory {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(Arc::new(MemoryStore::default())).await;
-            })*
-        }
-
-        mod in_sqlite {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                let folder = tempfile::tempdir().expect("a folder");
-                let url = format!("sqlite://{}/triggers.db", folder.path().display());
-                super::$name(migrated(url).await).await;
-            })*
-        }
-
-        mod in_postgres {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                let server = Postgres::start();
-                super::$name(migrated(server.database()).await).await;
-            })*
-        }
-    };
-}
-
-conformance! {
+on_every_backend! {
+    Arc::new(MemoryStore::default()), migrated:
     it_begins_with_nothing
     tombstones_and_position_move_together
     rows_that_come_again_change_nothing

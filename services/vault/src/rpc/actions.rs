@@ -3,12 +3,13 @@
 use keystile_contract::{
     capability,
     convert::parse,
+    deadline,
     proto::vault::v1::{RunActionRequest, RunActionResponse, action_service_server::ActionService},
 };
 use tonic::{Request, Response, Status, async_trait};
 use tracing::instrument;
 
-use super::{Actions, deadline, refuse};
+use super::{Actions, refuse};
 
 #[async_trait]
 impl ActionService for Actions {
@@ -17,7 +18,7 @@ impl ActionService for Actions {
         &self,
         request: Request<RunActionRequest>,
     ) -> Result<Response<RunActionResponse>, Status> {
-        let asked = deadline::of(request.metadata());
+        let asked = deadline::asked(request.metadata().as_ref());
         let now = self.0.clock.now();
         let capability = capability::of_request(request.metadata(), &self.0.seal_keys, now)?;
         let span = tracing::Span::current();

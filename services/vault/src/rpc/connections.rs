@@ -2,6 +2,7 @@
 
 use keystile_contract::{
     convert::{parse, parse_optional},
+    deadline,
     proto::{
         common::v1::Outcome,
         vault::v1::{
@@ -16,7 +17,7 @@ use keystile_contract::{
 use tonic::{Request, Response, Status, async_trait};
 use tracing::instrument;
 
-use super::{Connections, actor_of, convert, deadline, refuse};
+use super::{Connections, actor_of, convert, refuse};
 use crate::store::{AuditPage, ConnectionPage};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -88,7 +89,7 @@ impl ConnectionService for Connections {
         request: Request<DeleteConnectionRequest>,
     ) -> Answer<DeleteConnectionResponse> {
         let actor = actor_of(&self.0, &request)?;
-        let wait = self.0.config.cut_wait(deadline::of(request.metadata()));
+        let wait = self.0.config.cut_wait(deadline::asked(request.metadata().as_ref()));
         let id = parse("connection_id", &request.get_ref().connection_id)?;
         let deleted = self.0.delete(&actor, id, wait).await.map_err(refuse)?;
         let outcome = Outcome {

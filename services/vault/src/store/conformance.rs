@@ -8,7 +8,7 @@ use keystile_domain::{
 };
 use keystile_seal::{DataKeyId, DataKeyRecord, USE_LIMIT};
 use keystile_sql::{Database, Pool};
-use keystile_testkit::Postgres;
+use keystile_testkit::on_every_backend;
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
@@ -267,38 +267,8 @@ async fn migrated(url: String) -> Arc<dyn Store> {
     Arc::new(SqlStore::new(database))
 }
 
-macro_rules! conformance {
-    ($($name:ident)*) => {
-        mod in_memory {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(Arc::new(MemoryStore::default())).await;
-            })*
-        }
-
-        mod in_sqlite {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                let folder = tempfile::tempdir().expect("a folder");
-                let url = format!("sqlite://{}/vault.db", folder.path().display());
-                super::$name(migrated(url).await).await;
-            })*
-        }
-
-        mod in_postgres {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                let server = Postgres::start();
-                super::$name(migrated(server.database()).await).await;
-            })*
-        }
-    };
-}
-
-conformance! {
+on_every_backend! {
+    Arc::new(MemoryStore::default()), migrated:
     what_belongs_to_another_team_is_not_there
     connections_are_listed_newest_first_in_pages
     health_is_stored_with_its_entry

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use keystile_domain::{Grant, Incarnation, KeyId, OperationId, Scope, TeamId, log::LogRow};
 use keystile_sql::{self as sql, Transaction, micros};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use time::OffsetDateTime;
@@ -31,8 +31,8 @@ fn taken(cause: sea_orm::DbErr, instead: Error) -> Error {
 }
 
 impl SqlTx {
-    fn database(&self) -> &DatabaseTransaction {
-        &self.0
+    fn database(&self) -> &impl ConnectionTrait {
+        &*self.0
     }
 
     async fn replace_grants(

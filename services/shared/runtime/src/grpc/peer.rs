@@ -17,18 +17,17 @@ use std::{
 
 use http::{Request, Response, Uri, uri};
 use hyper::client::conn::http2::SendRequest;
-use keystile_contract::{Failure, Transport, transport};
-use keystile_domain::{Entropy, ErrorKind, Role};
+use keystile_contract::{Failure, Transport, deadline, transport};
+use keystile_domain::{Clock, Entropy, ErrorKind, Role, Tick};
 use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
 use url::Url;
 
-use super::deadline;
-
-/// How long a call waits for a connection while there is none: a restart is shorter than this, and
-/// who asks is better served by a late answer than by an early refusal.
+/// How long after the last connection was lost calls wait for another: a restart may be shorter than
+/// this, and who asks is better served by a late answer than by an early refusal. From then on they
+/// are refused at once.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 /// How long a call without a deadline may take until its answer begins.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,9 +62,16 @@ impl std::str::FromStr for Peers {
 
 type Line = (SocketAddr, SendRequest<Body>);
 
-/// The connections that are open now.
+/// The connections that are open now, and when the last one was added or taken off.
+struct Open {
+    lines: Vec<Line>,
+    changed_at: Tick,
+}
+
+/// The way that calls take.
 struct Lines {
-    open: watch::Receiver<Vec<Line>>,
+    clock: Arc<dyn Clock>,
+    open: watch::Receiver<Open>,
     next: AtomicUsize,
     role: Role,
     /// Ends the keepers with the last clone of the transport.
@@ -82,13 +88,15 @@ pub fn peer(
     role: Role,
     peers: Peers,
     tls: Arc<ClientConfig>,
+    clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Transport {
     let stop = CancellationToken::new();
-    let (opened, open) = watch::channel(Vec::new());
-    let keeping = keeper::keep(role, peers.0, tls, entropy, opened);
+    let (opened, open) = watch::channel(Open { lines: Vec::new(), changed_at: clock.tick() });
+    let keeping = keeper::keep(role, peers.0, tls, Arc::clone(&clock), entropy, opened);
     tokio::spawn(stop.clone().run_until_cancelled_owned(keeping));
-    let lines = Arc::new(Lines { open, next: AtomicUsize::new(0), role, _kept: stop.drop_guard() });
+    let lines =
+        Arc::new(Lines { clock, open, next: AtomicUsize::new(0), role, _kept: stop.drop_guard() });
     transport::remote(tower::service_fn(move |request| {
         let lines = Arc::clone(&lines);
         async move { Ok::<_, std::convert::Infallible>(lines.call(request).await) }
@@ -132,12 +140,13 @@ impl Lines {
     /// The next connection in turn, waited for a little if there is none.
     async fn line(&self) -> Result<Line, Failure> {
         let mut open = self.open.clone();
-        let some = open.wait_for(|lines| lines.iter().any(|(_, line)| !line.is_closed()));
-        let Ok(Ok(lines)) = tokio::time::timeout(CONNECT_WAIT, some).await else {
+        let patience = (open.borrow().changed_at + CONNECT_WAIT).since(self.clock.tick());
+        let some = open.wait_for(|open| open.lines.iter().any(|(_, line)| !line.is_closed()));
+        let Ok(Ok(open)) = tokio::time::timeout(patience, some).await else {
             return Err(self.unavailable());
         };
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let usable: Vec<_> = lines.iter().filter(|(_, line)| !line.is_closed()).collect();
+        let usable: Vec<_> = open.lines.iter().filter(|(_, line)| !line.is_closed()).collect();
         let chosen = usable.get(turn % usable.len().max(1)).copied().cloned();
         chosen.ok_or_else(|| self.unavailable())
     }

@@ -10,13 +10,13 @@ use std::{
 
 use futures::FutureExt as _;
 use http::{Request, Response};
-use keystile_contract::{Failure, Identity, identity::may_call};
+use keystile_contract::{Failure, Identity, deadline, identity::may_call};
 use keystile_domain::ErrorKind;
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::Service;
 use tracing::Instrument as _;
 
-use super::{Limits, deadline};
+use super::Limits;
 
 /// A service's generated servers behind the checks that every call passes.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use keystile_domain::{Entropy, Role, entropy};
+use keystile_domain::{Clock, Entropy, Role, entropy};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 
-use super::Line;
+use super::{Line, Open};
 
 /// How often names are looked up again, and at most how often after failures.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -40,8 +40,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 struct Keeper {
     role: Role,
     tls: TlsConnector,
+    clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    open: watch::Sender<Vec<Line>>,
+    open: watch::Sender<Open>,
     /// Somebody could not connect: perhaps the replica is elsewhere by now.
     lost: Notify,
 }
@@ -51,11 +52,12 @@ pub(super) async fn keep(
     role: Role,
     places: Vec<(String, u16)>,
     tls: Arc<ClientConfig>,
+    clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    open: watch::Sender<Vec<Line>>,
+    open: watch::Sender<Open>,
 ) {
     let (tls, lost) = (TlsConnector::from(tls), Notify::new());
-    let keeper = Arc::new(Keeper { role, tls, entropy, open, lost });
+    let keeper = Arc::new(Keeper { role, tls, clock, entropy, open, lost });
     let mut kept: HashMap<SocketAddr, DropGuard> = HashMap::new();
     loop {
         match resolve(&places).await {
@@ -112,6 +114,13 @@ impl Keeper {
         }
     }
 
+    fn change(&self, how: impl FnOnce(&mut Vec<Line>)) {
+        self.open.send_modify(|open| {
+            how(&mut open.lines);
+            open.changed_at = self.clock.tick();
+        });
+    }
+
     async fn connect(
         &self,
         address: SocketAddr,
@@ -141,13 +150,13 @@ struct Listed<'a>(&'a Keeper, SocketAddr);
 impl<'a> Listed<'a> {
     fn add(keeper: &'a Keeper, line: Line) -> Self {
         let address = line.0;
-        keeper.open.send_modify(|lines| lines.push(line));
+        keeper.change(|lines| lines.push(line));
         Self(keeper, address)
     }
 }
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.0.open.send_modify(|lines| lines.retain(|(address, _)| *address != self.1));
+        self.0.change(|lines| lines.retain(|(address, _)| *address != self.1));
     }
 }

@@ -1,5 +1,9 @@
 //! L2 against a real Redis, which is stopped, restarted, filled and paused under it.
 
+mod cluster;
+mod tls;
+mod user;
+
 use std::{sync::Arc, time::Duration};
 
 use keystile_cache::{
@@ -7,19 +11,32 @@ use keystile_cache::{
     redis::{Error, Redis, Settings},
 };
 use keystile_domain::token::Digest;
-use keystile_testkit::{MockClock, Redis as Server, eventually};
+use keystile_testkit::{Authority, MockClock, Redis as Server, eventually};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the breaker holds calls back.
+const PAUSE: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 fn settings(url: &str) -> Settings {
     Settings { url: url.into(), ca: None, timeout: TIMEOUT }
 }
 
-async fn connected(server: &Server, clock: &MockClock) -> Redis {
-    let redis = Redis::new(&settings(&server.url()), Arc::new(clock.clone())).expect("valid");
+/// Without waiting for anybody to answer; over TLS with that CA.
+fn opened(url: &str, ca: Option<&Authority>, clock: &MockClock) -> Redis {
+    let ca = ca.map(|authority| authority.pem().into_bytes());
+    let settings = Settings { ca, ..settings(url) };
+    Redis::new(&settings, Arc::new(clock.clone())).expect("valid")
+}
+
+async fn reached(url: &str, ca: Option<&Authority>, clock: &MockClock) -> Redis {
+    let redis = opened(url, ca, clock);
     eventually("connected", async || redis.answers()).await;
     redis
+}
+
+async fn connected(server: &Server, clock: &MockClock) -> Redis {
+    reached(&server.url(), None, clock).await
 }
 
 /// Redis counts on a clock of its own, in whole milliseconds that it may read a little late.
@@ -47,7 +64,7 @@ async fn a_server_that_is_absent_costs_misses_and_is_used_once_it_is_there() {
     let mut server = Server::start(&[]);
     server.stop();
     let clock = MockClock::default();
-    let redis = Redis::new(&settings(&server.url()), Arc::new(clock.clone())).expect("valid");
+    let redis = opened(&server.url(), None, &clock);
     redis.put(&digest(1), value(), HOUR).await;
     assert_eq!(redis.get(&digest(1)).await, None);
     assert!(!redis.answers());
@@ -71,7 +88,7 @@ async fn a_server_that_dies_costs_misses_and_is_used_again_once_it_is_back() {
     .await;
     server.resume();
     eventually("it is used again", async || {
-        clock.advance(Duration::from_secs(1));
+        clock.advance(PAUSE);
         redis.put(&digest(1), value(), HOUR).await;
         redis.get(&digest(1)).await == Some(value())
     })
@@ -94,7 +111,7 @@ async fn a_server_that_hangs_is_asked_five_times_and_then_left_alone() {
     assert!(!redis.answers());
     server.thaw();
     eventually("it is used again", async || {
-        clock.advance(Duration::from_secs(1));
+        clock.advance(PAUSE);
         redis.put(&digest(1), value(), HOUR).await;
         redis.get(&digest(1)).await == Some(value())
     })
@@ -110,49 +127,6 @@ async fn a_full_server_refuses_to_keep_and_still_answers() {
         assert!(redis.answers());
     }
     assert_eq!(redis.get(&digest(1)).await, None, "there is no room at all");
-}
-
-#[tokio::test]
-async fn the_user_that_deploy_ships_can_cache_and_nothing_else() {
-    const USERS: &str = include_str!("../../../../deploy/redis/users.acl");
-    // SHA-256 of "secret".
-    const HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-    let rules = USERS.lines().filter(|line| line.starts_with("user ")).map(|line| {
-        // Whoever asks for the rest of this test stays in.
-        line.replace("PASSWORD_SHA256", HASH).replace("user default off", "user default on nopass")
-    });
-    // Else the server refuses that to everybody.
-    let rules: Vec<_> = rules.chain(["enable-debug-command local".to_owned()]).collect();
-    let server = Server::start(&rules.iter().map(String::as_str).collect::<Vec<_>>());
-    let url = server.url_of("keystile", "secret");
-    let redis = Redis::new(&settings(&url), Arc::new(MockClock::default())).expect("valid");
-    eventually("connected", async || redis.answers()).await;
-    conformance::check(&redis, pass).await;
-    for command in [
-        &["flushall"][..],
-        &["flushdb"],
-        &["config", "get", "*"],
-        &["config", "set", "maxmemory", "1"],
-        &["script", "load", "return 1"],
-        &["eval", "return 1", "0"],
-        &["function", "list"],
-        &["keys", "*"],
-        &["scan", "0"],
-        &["monitor"],
-        &["client", "list"],
-        &["client", "kill", "id", "1"],
-        &["acl", "list"],
-        &["debug", "sleep", "0"],
-        &["shutdown"],
-        &["replicaof", "no", "one"],
-        &["get", "another's"],
-        &["set", "another's", "1"],
-        &["subscribe", "ks:"],
-    ] {
-        let login = ["--user", "keystile", "--pass", "secret", "--no-auth-warning"];
-        let told = server.cli(&[&login[..], command].concat()).expect("answers");
-        assert!(told.starts_with("NOPERM"), "{command:?}: {told}");
-    }
 }
 
 #[test]

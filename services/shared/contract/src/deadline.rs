@@ -1,11 +1,13 @@
-//! `grpc-timeout`, as the gRPC specification over HTTP/2 writes it.
+//! `grpc-timeout`, as gRPC over HTTP/2 writes it
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-/// What the caller allows; `None` if it says nothing or nothing legible.
-pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+/// The time that the caller gives; `None` if it says nothing or nothing legible.
+#[must_use]
+pub fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let legible = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
@@ -26,6 +28,14 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn what_tonic_writes_is_read() {
+        let mut request = tonic::Request::new(());
+        request.set_timeout(Duration::from_secs(30));
+        assert_eq!(asked(request.metadata().as_ref()), Some(Duration::from_secs(30)));
+        assert_eq!(asked(tonic::Request::new(()).metadata().as_ref()), None);
+    }
 
     #[test]
     fn timeouts_read_as_specified() {
