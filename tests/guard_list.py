@@ -23,6 +23,7 @@ RUNTIME = "services/shared/runtime/src"
 ISSUANCE = "services/issuance/src"
 VERIFICATION = "services/verification/src"
 VAULT = "services/vault/src"
+KEYSTILE = "services/keystile/src"
 GATEWAY = "services/gateway/src"
 CONSOLE = "services/console/src"
 
@@ -64,8 +65,14 @@ GUARDS = [
            "    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.token) }\n}"},
           "keystile-contract", "no_message_shows_its_secret"),
     Guard("40", "methods are denied by default", f"{CONTRACT}/identity.rs",
-          {"path == rule.prefix": "path.starts_with(rule.prefix)"},
+          {"rule.service == service && rule.methods.contains(&method)": "rule.service == service && !method.contains('/')"},
           "keystile-contract", "what_no_rule_names_is_denied"),
+    Guard("40", "each method is for whom it lists", f"{CONTRACT}/identity.rs",
+          {"Identity::Role(role) => rule.roles.contains(role),": "Identity::Role(_) => true,"},
+          "keystile", "every_method_is_answered_for_those_that_are_listed_and_for_nobody_else"),
+    Guard("40", "callers reach verification only", f"{CONTRACT}/identity.rs",
+          {"Identity::Caller(_) => rule.callers,": "Identity::Caller(_) => true,"},
+          "keystile", "every_method_is_answered_for_those_that_are_listed_and_for_nobody_else"),
 
     # seal
     Guard("14", "a ciphertext is bound to its team", f"{SEAL}/aad.rs",
@@ -170,6 +177,22 @@ GUARDS = [
           "keystile-follower", "another_history_drops_everything_of_the_old_one"),
 
     # runtime
+    Guard("40", "a listener wants a certificate of its authority", f"{RUNTIME}/mtls.rs",
+          {".with_client_cert_verifier(peers)": ".with_client_cert_verifier({ drop(peers); Arc::new(rustls::server::NoClientAuth) })"},
+          "keystile-runtime", "a_listener_speaks_to_nobody_without_a_certificate_of_its_authority"),
+    Guard("40", "a role is asked for by its identity", f"{RUNTIME}/mtls.rs",
+          {"if identity(&chain).as_ref() != Some(&self.identity) {": "if false {"},
+          "keystile-runtime", "nobody_reaches_a_role_that_shows_another_certificate"),
+    Guard("40", "a role is asked for under its authority", f"{RUNTIME}/mtls.rs",
+          {"        signed(&chain, &self.roots, &self.provider, now)?;\n": "        let _ = now;\n"},
+          "keystile-runtime", "nobody_reaches_a_role_that_shows_another_certificate"),
+    Guard("40", "a process uses its own certificate only", f"{RUNTIME}/mtls.rs",
+          {"if self::identity(&chain).as_ref() != Some(identity) {": "if false {"},
+          "keystile", "a_part_without_certificates_is_told_how_to_make_them"),
+    Guard("12", "a role gets its own subkeys only", f"{RUNTIME}/secrets.rs",
+          {"        let seal_keys = self.seal_keys(role)?;\n        let subkeys":
+           "        let seal_keys = self.seal_keys(Role::Verification)?;\n        let subkeys"},
+          "keystile-runtime", "each_role_is_told_what_it_needs_and_nothing_more"),
     Guard("12", "the log has the route and not the path or query", f"{RUNTIME}/http/harden.rs",
           {"http.route = route,": "http.route = %request.uri(),"},
           "keystile-runtime", "the_log_has_neither_path_query_header_nor_what_a_panic_quotes"),
@@ -180,6 +203,18 @@ GUARDS = [
     Guard("12", "no filter makes libraries log headers", f"{RUNTIME}/telemetry.rs",
           {"CAPPED.iter().try_fold(filter, |filter, cap| Ok(filter.add_directive(cap.parse()?)))": "Ok(filter)"},
           "keystile-runtime", "a_filter_cannot_lift_the_caps"),
+    Guard("12", "only Keystile's own spans are exported", f"{RUNTIME}/telemetry/export.rs",
+          {"            .with_filter(Targets::new().with_target(EXPORTED, Level::INFO))\n": ""},
+          "keystile-runtime", "a_trace_goes_on_within_and_across_processes_and_nothing_is_sent_while_it_is_off"),
+    Guard("12", "a stranger's trace state is not passed on", f"{RUNTIME}/telemetry/context.rs",
+          {"Incoming::Outside => None,": "Incoming::Outside => headers.get(STATE).and_then(|state| state.to_str().ok()),"},
+          "keystile-runtime", "the_state_of_strangers_is_not_passed_on"),
+    Guard("12", "a trace parent is read to the letter", f"{RUNTIME}/telemetry/context.rs",
+          {".filter(|text| is_well_formed(text))": ""},
+          "keystile-runtime", "any_other_parent_begins_a_trace_of_its_own"),
+    Guard("42", "a caller's name is no label", f"{RUNTIME}/telemetry/metrics.rs",
+          {'Some(Identity::Caller(_)) => "caller",': 'Some(Identity::Caller(name)) => name.clone().leak(),'},
+          "keystile-runtime", "a_call_is_counted_once_by_how_it_ended"),
     Guard("12", "a bad member's value is not repeated", f"{RUNTIME}/http/json/fault.rs",
           {'shortened(&without_value(&message, "JSON object"))': "shortened(&message)"},
           "keystile-runtime", "the_value_is_not_repeated"),
@@ -218,6 +253,10 @@ GUARDS = [
           "keystile-runtime", "each_fault_has_its_place"),
 
     # issuance
+    Guard("40", "a role registers for itself only", f"{ISSUANCE}/rpc/log.rs",
+          {"if request.extensions().get::<Identity>().is_none_or(|by| *by != Identity::Role(role)) {":
+           "if request.extensions().get::<Identity>().is_none() {"},
+          "keystile-issuance", "a_follower_registers_once_and_resumes_where_the_log_reaches_back"),
     Guard("9", "a cut waits for who has not acknowledged", f"{ISSUANCE}/barrier.rs",
           {"let missing = change.followers.len() - acknowledged;": "let missing = 0_usize;"},
           "keystile-issuance", "a_cut_waits_w_for_a_follower_that_does_not_acknowledge_and_no_longer"),
@@ -469,4 +508,9 @@ GUARDS = [
     Guard("34", "a body where none belongs", f"{CONSOLE}/rest/extract.rs",
           {"#[serde(deny_unknown_fields)]\npub(super) struct Nothing {}": "pub(super) struct Nothing {}"},
           "keystile-console", "what_nobody_asked_for_is_refused"),
+
+    # keystile
+    Guard("9", "followers of other processes outlive a restart", f"{KEYSTILE}/wire/services.rs",
+          {"let embedded = together && self.stores.all_files();": "let embedded = together || self.stores.all_files();"},
+          "keystile", "an_issuance_that_begins_again_still_counts_the_followers_of_other_processes"),
 ]

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error as _,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -116,6 +117,8 @@ impl Traffic {
                 other => Answer::Wrong(format!("{other:?}")),
             },
             Err(status) if status.code() == Code::Unavailable => Answer::Unavailable,
+            // Not an answer: the connection itself was lost.
+            Err(status) if status.source().is_some() => Answer::Unavailable,
             Err(status) => Answer::Wrong(format!("{status:?}")),
         }
     }

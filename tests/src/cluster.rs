@@ -8,7 +8,7 @@ mod services;
 use std::{
     fs,
     io::ErrorKind,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::ExitStatus,
     sync::{
@@ -17,7 +17,6 @@ use std::{
     },
 };
 
-use anyhow::Result;
 use keystile_contract::{
     Transport, proto::verification::v1::verification_service_client::VerificationServiceClient,
 };
@@ -56,17 +55,6 @@ enum Processes {
     Apart(Box<Services>),
 }
 
-/// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let listeners: Vec<_> =
-        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    let ports: Vec<_> = listeners
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<Result<_, _>>()?;
-    ports.try_into().map_err(|_| anyhow::anyhow!("not as many ports"))
-}
-
 impl Cluster {
     /// Starts Keystile in a fresh folder and waits until it is ready.
     ///
@@ -76,12 +64,20 @@ impl Cluster {
         Self::start_with(&[]).await.0
     }
 
+    /// The same, with these variables in the environment of every process.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn start_set(settings: &[(&str, &str)]) -> Self {
+        Self::in_shape(Shape::of_run(), settings, &[]).await.0
+    }
+
     /// The same, with a team for each name.
     ///
     /// # Panics
     /// If it does not become ready; shows its log.
     pub async fn start_with(teams: &[&str]) -> (Self, Vec<Team>) {
-        Self::in_shape(Shape::of_run(), teams).await
+        Self::in_shape(Shape::of_run(), &[], teams).await
     }
 
     /// `cargo run`, whatever shape the run asks for.
@@ -89,18 +85,27 @@ impl Cluster {
     /// # Panics
     /// If it does not become ready; shows its log.
     pub async fn newcomer() -> Self {
-        Self::in_shape(Shape::Embedded, &[]).await.0
+        Self::in_shape(Shape::Embedded, &[], &[]).await.0
     }
 
-    async fn in_shape(shape: Shape, names: &[&str]) -> (Self, Vec<Team>) {
+    async fn in_shape(
+        shape: Shape,
+        settings: &[(&str, &str)],
+        names: &[&str],
+    ) -> (Self, Vec<Team>) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let settings: Vec<(String, String)> = settings.collect();
+        let one =
+            |servers| Processes::One(Box::new(Newcomer::new(path, settings.clone(), servers)));
         let processes = match shape {
-            Shape::Embedded => Processes::One(Box::new(Newcomer::new(path, None))),
-            Shape::Servers => Processes::One(Box::new(Newcomer::new(path, Some(Servers::start())))),
+            Shape::Embedded => one(None),
+            Shape::Servers => one(Some(Servers::start())),
             Shape::Services(replicas) => {
-                Processes::Apart(Box::new(Services::new(path, replicas, Servers::start())))
+                let services = Services::new(path, settings, replicas, Servers::start());
+                Processes::Apart(Box::new(services))
             }
         };
         let (demo, turn, seen) = (Demo::default(), AtomicUsize::default(), Arc::default());
@@ -227,6 +232,12 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("there is no {name}"))
     }
 
+    /// How much of a part is in memory, KiB; nothing of what is no process of Keystile.
+    #[must_use]
+    pub fn memory(&mut self, part: &str) -> Option<u64> {
+        self.members().into_iter().find(|member| member.name == part)?.memory()
+    }
+
     /// The folder in which it was started.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -304,6 +315,16 @@ impl Cluster {
     #[must_use]
     pub fn verification(&self) -> VerificationServiceClient<Transport> {
         VerificationServiceClient::new(self.caller())
+    }
+
+    /// The telemetry listener of each process.
+    #[must_use]
+    pub fn telemetry(&self) -> Vec<Api> {
+        let at = match &self.processes {
+            Processes::One(process) => vec![process.telemetry()],
+            Processes::Apart(services) => services.telemetry(),
+        };
+        at.into_iter().map(|at| self.api(at)).collect()
     }
 
     /// The console, as nobody. Replicas take turns.

@@ -42,8 +42,23 @@ fn try_main(args: Args) -> anyhow::Result<()> {
         | Command::Ready
         | Command::Resource(_) => "warn",
     };
-    telemetry::init(&settings.telemetry, level)?;
+    let serves: Option<&[String]> = match &command {
+        Command::Dev { .. } => Some(&[]),
+        Command::Serve { roles, .. } => Some(roles),
+        Command::Migrate { .. }
+        | Command::Bootstrap { .. }
+        | Command::Certs(_)
+        | Command::Secrets(_)
+        | Command::Ready
+        | Command::Sandbox { .. }
+        | Command::Resource(_) => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // What exports traces runs on the runtime, and sends the last of them before that ends.
+    let _telemetry = {
+        let _entered = runtime.enter();
+        telemetry::init(&settings.telemetry, level, serves)?
+    };
     runtime.block_on(async {
         match command {
             Command::Dev { reset, .. } => dev::run(&settings, reset).await,

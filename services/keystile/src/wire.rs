@@ -4,6 +4,7 @@
 //! verification and telemetry listen; the others only where some role is in another process.
 
 mod listeners;
+mod measure;
 mod services;
 mod stores;
 mod ways;
@@ -26,6 +27,7 @@ use keystile_runtime::{
     http::{Limits, harden, serve},
     lifecycle::{Cause, GRACE, Signals},
     secrets::{Absent, Secrets},
+    telemetry::Metrics,
 };
 use tokio::net::TcpListener;
 use url::Url;
@@ -116,7 +118,10 @@ pub async fn start(
     // The demo of the sandbox is kept there.
     let hold = urls.any_file() || sandbox == Sandbox::Run;
     let data_dir = hold.then(|| stores::data_dir(settings)).transpose()?;
-    let services = services(settings, here, &urls, data_dir.as_ref(), sandbox_addr).await?;
+    let metrics = Metrics::new()?;
+    let services =
+        services(settings, here, &urls, data_dir.as_ref(), sandbox_addr, &metrics).await?;
+    measure::observe(&services, &metrics)?;
     let (edge, behind) = (Drain::new(), Drain::new());
     let readiness = Readiness::new(edge.stopping());
     if let (Some(listener), Some(addr)) = (sandbox_listener, addresses.sandbox) {
@@ -125,7 +130,7 @@ pub async fn start(
     }
     work::watch(&services, &readiness);
     work::run(&services, &edge, &behind);
-    listen(settings, listeners, &services, &readiness, &edge)?;
+    listen(settings, listeners, &services, &readiness, &metrics, &edge)?;
     Ok(Running { addresses, data_dir, console: services.console, readiness, edge, behind })
 }
 
@@ -136,7 +141,8 @@ pub(crate) async fn console(
 ) -> anyhow::Result<(Option<DataDir>, keystile_console::Service)> {
     let urls = Urls::of(settings, here);
     let data_dir = urls.any_file().then(|| stores::data_dir(settings)).transpose()?;
-    let services = services(settings, here, &urls, data_dir.as_ref(), None).await?;
+    let metrics = Metrics::new()?;
+    let services = services(settings, here, &urls, data_dir.as_ref(), None, &metrics).await?;
     Ok((data_dir, services.console.context("the console is not among the roles")?))
 }
 
@@ -177,6 +183,7 @@ async fn services(
     urls: &Urls,
     held: Option<&DataDir>,
     sandbox: Option<SocketAddr>,
+    metrics: &Metrics,
 ) -> anyhow::Result<Services> {
     let secrets = stores::secrets(settings, here, urls, held, &SystemEntropy)?;
     let stores = urls.connect().await?;
@@ -195,7 +202,7 @@ async fn services(
             Err(_) => allow.hosts.push(HostPort::try_from(format!("{host}:{port}"))?),
         }
     }
-    let parts = Parts { settings, secrets: &secrets, stores: &stores, catalog, allow };
+    let parts = Parts { settings, secrets: &secrets, stores: &stores, catalog, allow, metrics };
     Services::build(parts, here).await
 }
 
@@ -208,14 +215,17 @@ fn listen(
     listeners: Listeners,
     services: &Services,
     readiness: &Readiness,
+    metrics: &Metrics,
     edge: &Drain,
 ) -> anyhow::Result<()> {
     let mut roles = listeners.roles;
     if let (Some(gateway), Some(listener)) = (&services.gateway, roles.remove(&Role::Gateway)) {
-        edge.spawn(serve(listener, gateway.router(), edge.clone(), gateway.limits()));
+        let router = metrics.measure(Role::Gateway, gateway.router());
+        edge.spawn(serve(listener, router, edge.clone(), gateway.limits()));
     }
     if let (Some(console), Some(listener)) = (&services.console, roles.remove(&Role::Console)) {
-        edge.spawn(serve(listener, console.router(), edge.clone(), Limits::default()));
+        let router = metrics.measure(Role::Console, console.router());
+        edge.spawn(serve(listener, router, edge.clone(), Limits::default()));
     }
     let stack = |role| match role {
         Role::Issuance => services.issuance.as_ref().map(|(_, stack)| stack),
@@ -229,7 +239,8 @@ fn listen(
             answer(settings, role, listener, stack, readiness, edge)?;
         }
     }
-    let probes = harden(health::router(readiness.clone()), &Limits::default());
+    let probes = health::router(readiness.clone()).merge(metrics.router());
+    let probes = harden(probes, &Limits::default());
     edge.spawn(serve(listeners.telemetry, probes, edge.clone(), Limits::default()));
     Ok(())
 }

@@ -15,8 +15,11 @@ use keystile::{
     Settings,
     wire::{self, Running, Sandbox},
 };
-use keystile_contract::{Failure, Identity, Transport};
-use keystile_domain::Role;
+use keystile_contract::{
+    Failure, Identity, Transport,
+    proto::issuance::v1::{RegisterRequest, RenewRequest, log_service_client::LogServiceClient},
+};
+use keystile_domain::{Clock as _, Incarnation, Role};
 use keystile_runtime::{
     SystemClock, SystemEntropy,
     certs::{self, Request as Certificate},
@@ -50,28 +53,31 @@ fn authority(dir: &Path) {
 
 /// Each called role, alone in its process as far as it knows.
 async fn start(home: &Path) -> BTreeMap<Role, Running> {
-    let dir = home.join("tls");
-    authority(&dir);
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    authority(&home.join("tls"));
     let mut running = BTreeMap::new();
     for role in CALLED {
-        issue(&dir, &Identity::Role(role));
-        let mut settings = Settings { data_dir: home.join(role.as_str()), ..Settings::default() };
-        settings.tls.dir = Some(dir.clone());
-        settings.telemetry.listen = any;
-        settings.issuance.listen = any;
-        settings.verification.listen = any;
-        settings.vault.listen = any;
-        settings.triggers.listen = any;
-        // Verification stores nothing, so nobody made its secrets.
-        let key = || vec!["1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned().into()];
-        settings.secrets.token_keys = key();
-        settings.secrets.sealing_keys = key();
-        let here = BTreeSet::from([role]);
-        let started = wire::start(&settings, &here, Sandbox::Leave).await.expect("starts");
-        running.insert(role, started);
+        running.insert(role, start_role(home, role).await);
     }
     running
+}
+
+/// A role that keeps what it stores in `home`.
+async fn start_role(home: &Path, role: Role) -> Running {
+    let dir = home.join("tls");
+    issue(&dir, &Identity::Role(role));
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut settings = Settings { data_dir: home.join(role.as_str()), ..Settings::default() };
+    settings.tls.dir = Some(dir);
+    settings.telemetry.listen = any;
+    settings.issuance.listen = any;
+    settings.verification.listen = any;
+    settings.vault.listen = any;
+    settings.triggers.listen = any;
+    // Verification stores nothing, so nobody made its secrets.
+    let key = || vec!["1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned().into()];
+    settings.secrets.token_keys = key();
+    settings.secrets.sealing_keys = key();
+    wire::start(&settings, &BTreeSet::from([role]), Sandbox::Leave).await.expect("starts")
 }
 
 /// A way to a role with whatever certificate is shown.
@@ -232,6 +238,31 @@ async fn reflection_is_off_and_a_path_that_is_no_method_reaches_nothing() {
     for (_, running) in running {
         running.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuance_that_begins_again_still_counts_the_followers_of_other_processes() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("tls");
+    authority(&dir);
+    let log = |issuance: &Running| {
+        let tls = issue(&dir, &Identity::Role(Role::Vault)).client(Role::Issuance).expect("usable");
+        LogServiceClient::new(way(issuance, Role::Issuance, tls))
+    };
+    let issuance = start_role(home.path(), Role::Issuance).await;
+    let incarnation = Incarnation::generate(SystemClock.now(), &SystemEntropy).to_string();
+    let register = RegisterRequest {
+        incarnation: incarnation.clone(),
+        role: Role::Vault.to_string(),
+        resume_from: None,
+    };
+    let begun = log(&issuance).register(register).await.expect("registered").into_inner();
+    issuance.stop().await;
+
+    let issuance = start_role(home.path(), Role::Issuance).await;
+    let renew = RenewRequest { incarnation, applied: begun.head, applied_nonce: begun.head_nonce };
+    log(&issuance).renew(renew).await.expect("its lease is still counted");
+    issuance.stop().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Building and running the service.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use keystile_contract::{
     SealKeys, Transport, proto::triggers::v1::trigger_service_server::TriggerServiceServer,
@@ -96,6 +99,12 @@ impl Service {
         if let Some(driver) = driver {
             driver.run(stop).await;
         }
+    }
+
+    /// For how long its lease is still current; zero without one.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
+        self.follower.lease_left()
     }
 
     /// Is the log followed now?

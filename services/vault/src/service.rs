@@ -1,6 +1,9 @@
 //! Building and running the service.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use keystile_catalog::Catalog;
 use keystile_contract::{
@@ -143,6 +146,12 @@ impl Service {
         if let Err(error) = self.vault.last_used.flush(&*self.vault.store).await {
             tracing::warn!(%error, "the last use of connections was not stored");
         }
+    }
+
+    /// For how long its lease is still current; zero without one.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
+        self.vault.follower.lease_left()
     }
 
     /// Can actions start now?

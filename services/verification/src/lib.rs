@@ -22,7 +22,10 @@ mod rpc;
 mod stats;
 mod verify;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use keystile_cache::L2;
 use keystile_contract::{
@@ -123,6 +126,12 @@ impl Service {
         if let Some(driver) = driver {
             driver.run(stop).await;
         }
+    }
+
+    /// For how long its lease is still current; zero without one.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
+        self.follower.lease_left()
     }
 
     /// Is there a lease?

@@ -7,12 +7,10 @@ use std::{
 };
 
 use keystile_contract::{Transport, transport};
+use keystile_testkit::Ports;
 use tonic::transport::Endpoint;
 
-use super::{
-    free_ports,
-    member::{Member, START_TIMEOUT, run},
-};
+use super::member::{Member, START_TIMEOUT, run};
 use crate::shape::Servers;
 
 /// 32 bytes, as the configuration spells them.
@@ -24,18 +22,25 @@ pub(super) struct Newcomer {
     environment: Vec<(String, String)>,
     folder: PathBuf,
     ports: [u16; 4],
+    _reserved: Ports,
     /// How often it was started: each start prints one screen.
     starts: usize,
 }
 
 impl Newcomer {
-    pub(super) fn new(folder: &Path, servers: Option<Servers>) -> Self {
-        let ports: [u16; 4] = free_ports().expect("free ports");
+    /// `settings` are variables beside those of the shape.
+    pub(super) fn new(
+        folder: &Path,
+        settings: Vec<(String, String)>,
+        servers: Option<Servers>,
+    ) -> Self {
+        let mut reserved = Ports::reserve();
+        let ports = [(); 4].map(|()| reserved.take());
         let sections = ["GATEWAY", "CONSOLE", "VERIFICATION", "TELEMETRY"];
         let listen = sections.iter().zip(ports).map(|(section, port)| {
             (format!("KEYSTILE_{section}__LISTEN"), format!("127.0.0.1:{port}"))
         });
-        let mut environment: Vec<_> = listen.collect();
+        let mut environment: Vec<_> = settings.into_iter().chain(listen).collect();
         let data_dir = folder.join(".keystile").display().to_string();
         environment.push(("KEYSTILE_DATA_DIR".to_owned(), data_dir));
         environment.extend(servers.iter().flat_map(stores));
@@ -44,7 +49,7 @@ impl Newcomer {
         if servers.is_some() {
             let _ = run(&folder, &environment, &["migrate"]);
         }
-        Self { member, servers, environment, folder, ports, starts: 0 }
+        Self { member, servers, environment, folder, ports, _reserved: reserved, starts: 0 }
     }
 
     /// Runs a command beside it.
@@ -68,6 +73,10 @@ impl Newcomer {
 
     pub(super) fn gateway(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports[0]))
+    }
+
+    pub(super) fn telemetry(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[3]))
     }
 
     pub(super) fn console(&self) -> SocketAddr {

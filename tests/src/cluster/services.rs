@@ -11,11 +11,9 @@ use std::{
 use keystile_contract::{Identity, Transport};
 use keystile_domain::Role;
 use keystile_runtime::{SystemClock, SystemEntropy, grpc, mtls::Credentials};
+use keystile_testkit::Ports;
 
-use super::{
-    free_ports,
-    member::{Member, START_TIMEOUT, run},
-};
+use super::member::{Member, START_TIMEOUT, run};
 use crate::shape::Servers;
 
 /// The program that the tests are, to verification.
@@ -27,6 +25,7 @@ pub(super) struct Services {
     places: Vec<Place>,
     environment: Vec<(String, String)>,
     folder: PathBuf,
+    _ports: Ports,
 }
 
 /// Where a replica of a role listens.
@@ -34,10 +33,6 @@ struct Place {
     role: Role,
     listen: SocketAddr,
     telemetry: SocketAddr,
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// What only its owner reads, out of the way of who searches the rest.
@@ -50,11 +45,16 @@ fn certificates(folder: &Path, identity: &str) -> PathBuf {
 }
 
 impl Services {
-    /// Makes everything that an operator makes before the first start.
-    pub(super) fn new(folder: &Path, replicas: usize, servers: Servers) -> Self {
-        let ports: [u16; 26] = free_ports().expect("free ports");
-        let mut ports = ports.into_iter().map(local);
-        let mut port = || ports.next().expect("enough ports");
+    /// Makes everything that an operator makes before the first start. `settings` are variables
+    /// beside those of the shape.
+    pub(super) fn new(
+        folder: &Path,
+        settings: Vec<(String, String)>,
+        replicas: usize,
+        servers: Servers,
+    ) -> Self {
+        let mut ports = Ports::reserve();
+        let mut port = || SocketAddr::from(([127, 0, 0, 1], ports.take()));
         let roles = Role::ALL.into_iter().flat_map(|role| std::iter::repeat_n(role, replicas));
         let places: Vec<_> =
             roles.map(|role| Place { role, listen: port(), telemetry: port() }).collect();
@@ -67,7 +67,7 @@ impl Services {
             let name = format!("KEYSTILE_{}__URL", role.as_str().to_ascii_uppercase());
             (name, format!("https://{}", at.join(",")))
         });
-        let mut environment: Vec<_> = urls.into();
+        let mut environment: Vec<_> = settings.into_iter().chain(urls).collect();
         let sandbox_url = format!("http://{sandbox}");
         environment.push(("KEYSTILE_SANDBOX__URL".to_owned(), sandbox_url));
 
@@ -98,7 +98,7 @@ impl Services {
             let config = [("KEYSTILE_CONFIG".to_owned(), config(folder, role))];
             let _ = run(folder, &config, &["migrate", "--roles", role]);
         }
-        Self { members, servers, places, environment, folder: folder.to_owned() }
+        Self { members, servers, places, environment, folder: folder.to_owned(), _ports: ports }
     }
 
     /// Starts every process at once, in no order, and waits until all are ready.
@@ -137,6 +137,10 @@ impl Services {
     pub(super) fn of(&self, role: Role) -> Vec<SocketAddr> {
         let places = self.places.iter().filter(|place| place.role == role);
         places.map(|place| place.listen).collect()
+    }
+
+    pub(super) fn telemetry(&self) -> Vec<SocketAddr> {
+        self.places.iter().map(|place| place.telemetry).collect()
     }
 
     /// Verification, for a program with a certificate.

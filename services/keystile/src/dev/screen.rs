@@ -45,7 +45,7 @@ fn screen(at: At, data_dir: &Path, bold: bool) -> String {
   gateway       {gateway:<26} REST for programs, described at /docs
   console       {console:<26} REST for people and `keystile keys …`, at /api/manage/v1
   verification  {verification:<26} gRPC, for callers on this machine
-  telemetry     {telemetry:<26} /healthz and /readyz
+  telemetry     {telemetry:<26} /healthz, /readyz and /metrics
 
 The demo key may list and create notes in the sandbox app. Its token is in {data_dir}/{file}.
 

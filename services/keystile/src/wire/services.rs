@@ -10,6 +10,7 @@ use keystile_runtime::{
     SystemClock, SystemEntropy,
     grpc::{self, Stack, stack},
     secrets::Secrets,
+    telemetry::Metrics,
 };
 use keystile_seal::KekRing;
 
@@ -35,6 +36,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) catalog: Catalog,
     /// What egress may dial beside public addresses.
     pub(crate) allow: Allow,
+    /// Counts the calls.
+    pub(crate) metrics: &'a Metrics,
 }
 
 impl Services {
@@ -45,25 +48,25 @@ impl Services {
         // In this order each finds the ones that it asks, but for issuance and vault.
         if here.contains(&Role::Issuance) {
             let service = parts.issuance(&mut ways, together(here)).await.context("issuance")?;
-            let stack = stack(service.grpc(), grpc::Limits::default());
+            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
             ways.add(Role::Issuance, stack.clone());
             services.issuance = Some((service, stack));
         }
         if here.contains(&Role::Verification) {
             let service = parts.verification(&mut ways)?;
-            let stack = stack(service.grpc(), grpc::Limits::default());
+            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
             ways.add(Role::Verification, stack.clone());
             services.verification = Some((service, stack));
         }
         if here.contains(&Role::Vault) {
             let service = parts.vault(&mut ways).await.context("vault")?;
-            let stack = stack(service.grpc(), grpc::Limits::default());
+            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
             ways.add(Role::Vault, stack.clone());
             services.vault = Some((service, stack));
         }
         if here.contains(&Role::Triggers) {
             let service = parts.triggers(&mut ways).await.context("triggers")?;
-            let stack = stack(service.grpc(), grpc::Limits::default());
+            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
             ways.add(Role::Triggers, stack.clone());
             services.triggers = Some((service, stack));
         }

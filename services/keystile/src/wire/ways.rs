@@ -16,6 +16,7 @@ use keystile_runtime::{
     SystemClock, SystemEntropy,
     grpc::{self, Peers, Stack},
     mtls::Credentials,
+    telemetry::traced,
 };
 
 use crate::{Settings, advice::Advice};
@@ -46,6 +47,10 @@ impl<'a> Ways<'a> {
 
     /// The way from one role, which is here, to another.
     pub(super) fn between(&mut self, from: Role, to: Role) -> anyhow::Result<Transport> {
+        Ok(traced(self.untraced(from, to)?, to))
+    }
+
+    fn untraced(&mut self, from: Role, to: Role) -> anyhow::Result<Transport> {
         if let Some(stack) = self.stacks.get(&to) {
             return Ok(transport::local(stack.clone(), Identity::Role(from)));
         }

@@ -19,6 +19,11 @@ impl Lease {
         nanos(now) < self.0.load(Ordering::Acquire)
     }
 
+    /// How long it is still current after `now`; zero once it is not.
+    pub(crate) fn left(&self, now: Tick) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Acquire).saturating_sub(nanos(now)))
+    }
+
     /// Extends it to `ttl` after the renewal was sent. Never shortens it.
     pub(crate) fn extend(&self, sent_at: Tick, ttl: Duration) {
         self.0.fetch_max(nanos(sent_at + ttl), Ordering::Release);
@@ -41,7 +46,9 @@ mod tests {
         assert!(!lease.is_current(start));
         lease.extend(start, Duration::from_secs(2));
         assert!(lease.is_current(start + Duration::from_nanos(1_999_999_999)));
+        assert_eq!(lease.left(start), Duration::from_secs(2));
         assert!(!lease.is_current(start + Duration::from_secs(2)));
+        assert_eq!(lease.left(start + Duration::from_secs(3)), Duration::ZERO);
         lease.extend(Tick::from_boot(Duration::from_secs(9)), Duration::from_secs(2));
         assert!(lease.is_current(start + Duration::from_secs(1)), "an older renewal shortens it");
     }

@@ -156,6 +156,13 @@ impl Follower {
         self.0.line.load().as_ref().is_some_and(|line| line.lease.is_current(now))
     }
 
+    /// For how long the lease is still current; zero without one.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
+        let now = self.0.clock.tick();
+        self.0.line.load().as_ref().map_or(Duration::ZERO, |line| line.lease.left(now))
+    }
+
     /// Up to where the log is applied; `None` before the first registration and after a reset.
     #[must_use]
     pub fn applied(&self) -> Option<Position> {

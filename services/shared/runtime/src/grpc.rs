@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use peer::{InvalidPeers, Peers, peer};
 pub use serve::{Callers, NotLoopback, serve};
 pub use stack::{Stack, stack};
+use tonic::{Code, body::Body};
 
 /// What one call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,4 +35,17 @@ impl Default for Limits {
             streams: 1_000,
         }
     }
+}
+
+/// Service and method of a call's path; a path of another form is a method of no service.
+pub(crate) fn method(path: &str) -> (&str, &str) {
+    path.trim_start_matches('/').split_once('/').unwrap_or(("", path))
+}
+
+/// The status with which an answer begins: that of one that is only a status, else OK.
+pub(crate) fn code(response: &http::Response<Body>) -> Code {
+    response
+        .headers()
+        .get("grpc-status")
+        .map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()))
 }

@@ -18,13 +18,13 @@ use keystile_runtime::{
     certs::{self, Request as Certificate},
     grpc::{Callers, Limits, peer, serve, stack},
     health::Readiness,
-    mtls::{AUTHORITY, Credentials},
+    mtls::{self, AUTHORITY, Credentials},
 };
 use keystile_testkit::SeededEntropy;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -95,20 +95,40 @@ impl Authority {
     }
 
     async fn replica_of(&self, role: Role, at: SocketAddr) -> (SocketAddr, Drain) {
-        let listener = TcpListener::bind(at).await.expect("a port");
-        let at = listener.local_addr().expect("bound");
-        let drain = Drain::new();
-        let serving = serve(
-            listener,
-            stack(Routes::new(LogServiceServer::new(Silent)), Limits::default()),
-            Callers::Certified(self.role(role).server().expect("usable")),
-            Readiness::new(drain.stopping()),
-            drain.clone(),
-            Limits::default(),
-        );
-        drain.spawn(async move { serving.await.expect("listens") });
-        (at, drain)
+        listen(at, self.role(role).server().expect("usable")).await
     }
+
+    /// One that shows a certificate of this authority and lets everybody in.
+    async fn impostor_of(&self, role: Role) -> (SocketAddr, Drain) {
+        self.role(role);
+        let (certificate, key) = mtls::files(self.dir(), &Identity::Role(role));
+        let certificate = CertificateDer::from_pem_file(certificate).expect("PEM");
+        let key = PrivateKeyDer::from_pem_file(key).expect("PEM");
+        let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the defaults")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("a pair");
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        listen(anywhere(), Arc::new(tls)).await
+    }
+}
+
+async fn listen(at: SocketAddr, tls: Arc<ServerConfig>) -> (SocketAddr, Drain) {
+    let listener = TcpListener::bind(at).await.expect("a port");
+    let at = listener.local_addr().expect("bound");
+    let drain = Drain::new();
+    let serving = serve(
+        listener,
+        stack(Routes::new(LogServiceServer::new(Silent)), Limits::default()),
+        Callers::Certified(tls),
+        Readiness::new(drain.stopping()),
+        drain.clone(),
+        Limits::default(),
+    );
+    drain.spawn(async move { serving.await.expect("listens") });
+    (at, drain)
 }
 
 fn anywhere() -> SocketAddr {
@@ -143,8 +163,8 @@ async fn nobody_reaches_a_role_that_shows_another_certificate() {
     assert_eq!(answer.kind, ErrorKind::Unavailable);
     end(&drain).await;
 
-    // The same role of another installation.
-    let (foreign, drain) = Authority::new().replica(anywhere()).await;
+    // One that says it is the same role, of another installation.
+    let (foreign, drain) = Authority::new().impostor_of(Role::Issuance).await;
     let answer = register(&authority.way(Role::Verification, Role::Issuance, &[foreign])).await;
     assert_eq!(answer.kind, ErrorKind::Unavailable);
     end(&drain).await;

@@ -4,8 +4,10 @@
 
 mod backends;
 pub mod clock;
+pub mod collector;
 pub mod entropy;
 pub mod log;
+pub mod ports;
 pub mod postgres;
 mod process;
 pub mod redis;
@@ -14,8 +16,10 @@ pub mod upstream;
 pub mod wait;
 
 pub use clock::MockClock;
+pub use collector::Collector;
 pub use entropy::SeededEntropy;
 pub use log::LogDouble;
+pub use ports::Ports;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use tls::Authority;

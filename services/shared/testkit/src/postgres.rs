@@ -14,7 +14,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    process::{Process, free_port, signal, wait_for},
+    ports::Ports,
+    process::{Process, signal, wait_for},
     tls::Authority,
 };
 
@@ -35,6 +36,7 @@ pub struct Postgres {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    _ports: Ports,
     user: Option<u32>,
     tls: bool,
     databases: AtomicU32,
@@ -66,10 +68,12 @@ impl Postgres {
         if let Some(authority) = authority {
             authority.certify(folder.path(), user);
         }
+        let mut ports = Ports::reserve();
         let mut server = Self {
             process: None,
             folder,
-            port: free_port(),
+            port: ports.take(),
+            _ports: ports,
             user,
             tls: authority.is_some(),
             databases: AtomicU32::new(0),

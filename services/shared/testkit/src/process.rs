@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
@@ -57,12 +56,6 @@ fn send(signal: &str, to: &[&str]) {
         let sent = Command::new("kill").arg(signal).args(to).status().expect("kill runs");
         assert!(sent.success());
     }
-}
-
-/// A port of loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("binds");
-    listener.local_addr().expect("bound").port()
 }
 
 /// Asks until the server answers, a minute at least; then shows what it said.

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 pub use cluster::Cluster;
 
 use crate::{
-    process::{Process, free_port, signal, wait_for},
+    ports::Ports,
+    process::{Process, signal, wait_for},
     tls::Authority,
 };
 
@@ -24,6 +25,7 @@ pub struct Redis {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    _ports: Ports,
     /// TLS, and nothing else.
     tls: bool,
     settings: Vec<String>,
@@ -49,10 +51,12 @@ impl Redis {
         if let Some(authority) = authority {
             authority.certify(folder.path(), None);
         }
+        let mut ports = Ports::reserve();
         let mut server = Self {
             process: None,
             folder,
-            port: free_port(),
+            port: ports.take(),
+            _ports: ports,
             tls: authority.is_some(),
             settings: settings.iter().map(ToString::to_string).collect(),
         };

@@ -14,15 +14,17 @@ use keystile_contract::{Failure, Identity, deadline, identity::may_call};
 use keystile_domain::ErrorKind;
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::Service;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, field::Empty};
 
-use super::Limits;
+use super::{Limits, code, method};
+use crate::telemetry::{self, Incoming, Metrics, metrics::Call};
 
 /// A service's generated servers behind the checks that every call passes.
 #[derive(Debug, Clone)]
 pub struct Stack {
     routes: Routes,
     limits: Limits,
+    metrics: Option<Metrics>,
 }
 
 /// Wraps `routes`. Each call must carry an [`Identity`] that may make it, ends by its deadline and
@@ -30,7 +32,15 @@ pub struct Stack {
 /// has begun goes on.
 #[must_use]
 pub fn stack(routes: Routes, limits: Limits) -> Stack {
-    Stack { routes: routes.prepare(), limits }
+    Stack { routes: routes.prepare(), limits, metrics: None }
+}
+
+impl Stack {
+    /// The same, with each call counted and timed.
+    #[must_use]
+    pub fn measured(self, metrics: &Metrics) -> Self {
+        Self { metrics: Some(metrics.clone()), ..self }
+    }
 }
 
 impl Service<Request<Body>> for Stack {
@@ -44,19 +54,23 @@ impl Service<Request<Body>> for Stack {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let identity = request.extensions().get::<Identity>();
-        let span = tracing::info_span!(
-            "grpc.request",
-            rpc.method = request.uri().path(),
-            peer = identity.map(tracing::field::display),
-        );
-        if let Err(refused) = admit(identity, request.uri().path()) {
+        let span = span(&request, identity);
+        let path = request.uri().path();
+        let admitted = admit(identity, path);
+        // What nobody may call could have any name.
+        let counted = if admitted.is_ok() { path } else { "" };
+        let call = self.metrics.as_ref().map(|metrics| metrics.call(counted, identity));
+        if let Err(refused) = admitted {
             tracing::warn!(parent: &span, reason = refused.reason, "refused a call");
-            return Box::pin(async { Ok(Status::from(refused).into_http()) });
+            let response = Status::from(refused).into_http();
+            ended(&span, call, code(&response));
+            return Box::pin(async { Ok(response) });
         }
         let within = deadline::asked(request.headers())
             .unwrap_or(self.limits.default_timeout)
             .min(self.limits.max_timeout);
         let answer = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
+        let calling = span.clone();
         let answer = async move {
             let response = match tokio::time::timeout(within, answer).await {
                 Ok(Ok(Ok(response))) => response,
@@ -76,13 +90,59 @@ impl Service<Request<Body>> for Stack {
                     .into_http()
                 }
             };
-            if let Some(code @ (Code::Internal | Code::Unknown | Code::DataLoss)) = code(&response)
-            {
+            let code = code(&response);
+            if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) {
                 tracing::error!(rpc.code = ?code, "a call failed");
             }
+            ended(&calling, call, code);
             Ok(response)
         };
         Box::pin(answer.instrument(span))
+    }
+}
+
+/// RPC conventions of `OpenTelemetry`; what only they need is recorded only for them. The parent is
+/// the caller's span where that is in this process, otherwise what the headers say.
+fn span(request: &Request<Body>, identity: Option<&Identity>) -> Span {
+    let (service, method) = method(request.uri().path());
+    let span = tracing::info_span!(
+        "grpc.request",
+        rpc.service = service,
+        rpc.method = method,
+        peer = identity.map(tracing::field::display),
+        rpc.system = Empty,
+        rpc.grpc.status_code = Empty,
+        otel.kind = Empty,
+        otel.name = Empty,
+        otel.status_code = Empty,
+    );
+    if telemetry::exporting() {
+        telemetry::local_or(&span, request.headers(), Incoming::Known);
+        span.record("otel.kind", "server");
+        span.record("otel.name", format_args!("{service}/{method}"));
+        span.record("rpc.system", "grpc");
+    }
+    span
+}
+
+fn ended(span: &Span, call: Option<Call>, code: Code) {
+    if let Some(call) = call {
+        call.end(code);
+    }
+    if telemetry::exporting() {
+        span.record("rpc.grpc.status_code", i32::from(code));
+        // Failures of the server, as the conventions have it.
+        if matches!(
+            code,
+            Code::Unknown
+                | Code::DeadlineExceeded
+                | Code::Unimplemented
+                | Code::Internal
+                | Code::Unavailable
+                | Code::DataLoss
+        ) {
+            span.record("otel.status_code", "ERROR");
+        }
     }
 }
 
@@ -96,9 +156,4 @@ fn admit(identity: Option<&Identity>, path: &str) -> Result<(), Failure> {
     }
     let message = "this identity may not call this method";
     Err(Failure::new(ErrorKind::Forbidden, "method_not_allowed", message))
-}
-
-/// The status of an answer that is only a status.
-fn code(response: &Response<Body>) -> Option<Code> {
-    response.headers().get("grpc-status").map(|status| Code::from_bytes(status.as_bytes()))
 }

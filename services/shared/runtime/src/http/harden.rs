@@ -12,10 +12,13 @@ use axum::{
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use http_body_util::Limited;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use super::{Limits, RequestId, json, request_id};
-use crate::Problem;
+use crate::{
+    Problem,
+    telemetry::{self, Incoming, metrics::method},
+};
 
 /// Fields that decide who calls or where a message ends: one each, or the request is refused
 /// rather than read in one of two ways.
@@ -100,14 +103,7 @@ pub fn harden(router: Router, limits: &Limits) -> Router {
 
 async fn guard(limits: Limits, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
-    // The route's pattern, not the path: some paths carry a token.
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-    let span = tracing::info_span!(
-        "http.request",
-        http.method = %request.method(),
-        http.route = route,
-        request.id = %id,
-    );
+    let span = span(&request, &id);
     let mut response = match admit(&limits, &request) {
         Ok(()) => {
             request.extensions_mut().insert(id.clone());
@@ -124,8 +120,41 @@ async fn guard(limits: Limits, mut request: Request, next: Next) -> Response {
         response.headers_mut().entry(name).or_insert(value);
     }
     response.headers_mut().insert(request_id::HEADER, id.header());
-    tracing::debug!(parent: &span, http.status = response.status().as_u16(), "answered");
+    let status = response.status();
+    if telemetry::exporting() {
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+    tracing::debug!(parent: &span, http.status = status.as_u16(), "answered");
     response
+}
+
+/// HTTP conventions of `OpenTelemetry`, but for `url.path`: the route's pattern stands for it, since
+/// some paths carry a token. What only they need is recorded only for them.
+fn span(request: &Request, id: &RequestId) -> Span {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let method = method(request.method());
+    let span = tracing::info_span!(
+        "http.request",
+        http.request.method = method,
+        http.route = route,
+        request.id = %id,
+        http.response.status_code = Empty,
+        otel.kind = Empty,
+        otel.name = Empty,
+        otel.status_code = Empty,
+    );
+    if telemetry::exporting() {
+        telemetry::local_or(&span, request.headers(), Incoming::Outside);
+        span.record("otel.kind", "server");
+        match route {
+            Some(route) => span.record("otel.name", format_args!("{method} {route}")),
+            None => span.record("otel.name", method),
+        };
+    }
+    span
 }
 
 /// The same answer with the document that names the request; what layers added stays.

@@ -1,10 +1,7 @@
 //! A private Redis Cluster on loopback.
 
 use super::Redis;
-use crate::{
-    process::{free_port, wait_for},
-    tls::Authority,
-};
+use crate::{ports::Ports, process::wait_for, tls::Authority};
 
 /// The slots that a Cluster's keys spread over.
 const SLOTS: usize = 16_384;
@@ -14,6 +11,7 @@ const SLOTS: usize = 16_384;
 pub struct Cluster {
     /// In the order of their slots.
     pub nodes: Vec<Redis>,
+    _buses: Ports,
 }
 
 impl Cluster {
@@ -23,7 +21,8 @@ impl Cluster {
     /// If they do not start, or do not agree.
     #[must_use]
     pub fn start(settings: &[&str], authority: Option<&Authority>) -> Self {
-        let buses = [free_port(), free_port(), free_port()];
+        let mut ports = Ports::reserve();
+        let buses = [(); 3].map(|()| ports.take());
         let nodes: Vec<_> = buses
             .iter()
             .map(|bus| {
@@ -47,7 +46,7 @@ impl Cluster {
                 node.told(&["cluster", "meet", "127.0.0.1", &port, &bus]);
             }
         }
-        let cluster = Self { nodes };
+        let cluster = Self { nodes, _buses: ports };
         cluster.wait();
         cluster
     }
