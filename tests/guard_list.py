@@ -254,9 +254,14 @@ GUARDS = [
 
     # issuance
     Guard("40", "a role registers for itself only", f"{ISSUANCE}/rpc/log.rs",
-          {"if request.extensions().get::<Identity>().is_none_or(|by| *by != Identity::Role(role)) {":
-           "if request.extensions().get::<Identity>().is_none() {"},
+          {"if role != caller(&request)? {": "caller(&request)?;\n        if false {"},
           "keystile-issuance", "a_follower_registers_once_and_resumes_where_the_log_reaches_back"),
+    Guard("40", "a role renews for its own followers only", f"{ISSUANCE}/log/renew.rs",
+          {"if live.ok_or(Error::UnknownIncarnation)? != by {": "let _ = by;\n        if live.is_none() {"},
+          "keystile-issuance", "nobody_but_its_role_speaks_for_a_follower"),
+    Guard("40", "a role watches for its own followers only", f"{ISSUANCE}/log/watch.rs",
+          {"if live.ok_or(Error::UnknownIncarnation)?.role != by {": "let _ = by;\n        if live.is_none() {"},
+          "keystile-issuance", "nobody_but_its_role_speaks_for_a_follower"),
     Guard("9", "a cut waits for who has not acknowledged", f"{ISSUANCE}/barrier.rs",
           {"let missing = change.followers.len() - acknowledged;": "let missing = 0_usize;"},
           "keystile-issuance", "a_cut_waits_w_for_a_follower_that_does_not_acknowledge_and_no_longer"),

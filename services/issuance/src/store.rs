@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keystile_domain::{
-    AppKey, Environment, Incarnation, KeyId, OperationId, Scope, TeamId,
+    AppKey, Environment, Incarnation, KeyId, OperationId, Role, Scope, TeamId,
     facts::{KeyFacts, KeyStatus},
     log::{History, LogRow},
     token::Kid,
@@ -162,8 +162,8 @@ pub enum FactsOf {
 pub struct Renewal {
     /// The head.
     pub epoch: Epoch,
-    /// Is the follower registered and not retiring?
-    pub live: bool,
+    /// The follower's role; `None` unless it is registered and not retiring.
+    pub live: Option<Role>,
     /// The rows it has not applied.
     pub rows: Vec<LogRow>,
 }

@@ -227,7 +227,8 @@ impl Store for MemoryStore {
 
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
         let state = self.0.lock().await;
-        let live = state.followers.iter().any(|one| one.incarnation == id && !one.retiring);
+        let live = state.followers.iter().find(|one| one.incarnation == id && !one.retiring);
+        let live = live.map(|follower| follower.role);
         Ok(Renewal { epoch: state.epoch, live, rows: state.rows_after(after) })
     }
 

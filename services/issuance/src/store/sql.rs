@@ -301,7 +301,7 @@ impl Store for SqlStore {
         // One statement, so that the mark of retirement, the head and the tail are of one instant
         // on Postgres as well, without a transaction.
         const RENEWAL: &str = "SELECT e.database_id, e.head, e.nonce AS head_nonce, e.settled, \
-             f.retiring, l.seq, l.nonce, l.previous_nonce, l.scope_kind, l.scope_id, l.kind, \
+             f.retiring, f.role, l.seq, l.nonce, l.previous_nonce, l.scope_kind, l.scope_id, l.kind, \
              l.cut, l.operation_id, l.created_at \
              FROM epoch e LEFT JOIN followers f ON f.incarnation = $1 \
              LEFT JOIN log l ON l.seq > $2 ORDER BY l.seq";

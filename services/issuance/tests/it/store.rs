@@ -221,7 +221,7 @@ async fn a_renewal_reads_head_tail_and_follower_at_once() {
         let row = bench.append(Scope::Team(bench.team().id), NOW).await;
         let incarnation = Incarnation::generate(NOW, &bench.entropy);
         let unknown = bench.store.renewal(incarnation, 0).await.expect("reads");
-        assert!(!unknown.live);
+        assert_eq!(unknown.live, None);
         assert_eq!((unknown.epoch.head, unknown.rows), (1, vec![row]));
         let follower = FollowerRecord {
             incarnation,
@@ -234,7 +234,7 @@ async fn a_renewal_reads_head_tail_and_follower_at_once() {
         tx.insert_follower(&follower).await.expect("inserts");
         tx.commit().await.expect("commits");
         let renewal = bench.store.renewal(incarnation, 1).await.expect("reads");
-        assert!(renewal.live && renewal.rows.is_empty());
+        assert!(renewal.live.is_some() && renewal.rows.is_empty());
         assert_eq!(bench.store.follower(incarnation).await.expect("reads"), Some(follower));
         assert_eq!(bench.store.followers_of(1).await.expect("reads"), vec![], "it came later");
         assert_eq!(bench.store.followers_of(2).await.expect("reads"), vec![incarnation]);
@@ -250,7 +250,7 @@ async fn a_renewal_reads_head_tail_and_follower_at_once() {
         let mut tx = bench.store.begin().await.expect("begins");
         tx.mark_retiring(late + time::Duration::seconds(1)).await.expect("marks");
         tx.commit().await.expect("commits");
-        assert!(!bench.store.renewal(incarnation, 1).await.expect("reads").live);
+        assert_eq!(bench.store.renewal(incarnation, 1).await.expect("reads").live, None);
         assert_eq!(bench.store.retiring().await.expect("reads"), vec![incarnation]);
         let mut tx = bench.store.begin().await.expect("begins");
         assert_eq!(tx.followers().await.expect("reads"), vec![incarnation], "still counted");
