@@ -1,6 +1,16 @@
 //! Roles of different processes: mutual TLS, identities, and connections that are lost.
 
-use std::{future::pending, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::pending,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use keystile_contract::{
     Failure, Identity, Transport,
@@ -28,10 +38,11 @@ use rustls::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
-/// A log that answers everybody, and whose stream says nothing.
-struct Silent;
+/// A log that answers everybody, and whose stream says nothing but where it is.
+struct Silent(SocketAddr);
 
 type Rows = std::pin::Pin<Box<dyn futures::Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
@@ -54,7 +65,10 @@ impl LogService for Silent {
     }
 
     async fn watch(&self, _: Request<Streaming<WatchRequest>>) -> Result<Response<Rows>, Status> {
-        Ok(Response::new(Box::pin(futures::stream::pending())))
+        let mut rows: Response<Rows> = Response::new(Box::pin(futures::stream::pending()));
+        let at = self.0.to_string().parse().expect("text");
+        rows.metadata_mut().insert("at", at);
+        Ok(rows)
     }
 }
 
@@ -116,14 +130,30 @@ impl Authority {
 }
 
 async fn listen(at: SocketAddr, tls: Arc<ServerConfig>) -> (SocketAddr, Drain) {
+    listen_with(at, tls, None).await
+}
+
+/// One that is ready once somebody says so.
+async fn listen_with(
+    at: SocketAddr,
+    tls: Arc<ServerConfig>,
+    ready: Option<Arc<AtomicBool>>,
+) -> (SocketAddr, Drain) {
     let listener = TcpListener::bind(at).await.expect("a port");
     let at = listener.local_addr().expect("bound");
     let drain = Drain::new();
+    let readiness = Readiness::new(drain.stopping());
+    if let Some(ready) = ready {
+        readiness.add("issuance", move || {
+            let ready = ready.load(Ordering::Relaxed);
+            std::future::ready(if ready { Ok(()) } else { Err("not yet".to_owned()) })
+        });
+    }
     let serving = serve(
         listener,
-        stack(Routes::new(LogServiceServer::new(Silent)), Limits::default()),
+        stack(Routes::new(LogServiceServer::new(Silent(at))), Limits::default()),
         Callers::Certified(tls),
-        Readiness::new(drain.stopping()),
+        readiness,
         drain.clone(),
         Limits::default(),
     );
@@ -227,6 +257,91 @@ async fn a_lost_replica_costs_nothing_while_there_is_another_and_one_that_return
         register(&way).await.reason == "asked_by"
     })
     .await;
+    end(&drain).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_in_good_order_costs_no_call() {
+    let authority = Authority::new();
+    let (first, mut first_drain) = authority.replica(anywhere()).await;
+    let (second, second_drain) = authority.replica(anywhere()).await;
+    let way = authority.way(Role::Vault, Role::Issuance, &[first, second]);
+    let over = CancellationToken::new();
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (way, over) = (way.clone(), over.clone());
+            tokio::spawn(async move {
+                let mut calls = 0;
+                while !over.is_cancelled() {
+                    let answer = register(&way).await;
+                    assert_eq!(answer.reason, "asked_by", "{answer:?}");
+                    calls += 1;
+                }
+                calls
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        end(&first_drain).await;
+        (_, first_drain) = authority.replica(first).await;
+        // Used again: a drain that nobody notices shows nothing.
+        let connected = authority.way(Role::Vault, Role::Issuance, &[first]);
+        keystile_testkit::eventually("it is up", async || {
+            register(&connected).await.reason == "asked_by"
+        })
+        .await;
+    }
+    over.cancel();
+    let mut calls = 0;
+    for caller in callers {
+        calls += caller.await.expect("no call was lost");
+    }
+    println!("{calls} calls while a replica was restarted ten times");
+    end(&first_drain).await;
+    end(&second_drain).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_do_its_work_is_passed_over_while_another_can() {
+    let authority = Authority::new();
+    let (first, first_drain) = authority.replica(anywhere()).await;
+    let tls = authority.role(Role::Issuance).server().expect("usable");
+    let ready = Arc::new(AtomicBool::new(false));
+    let (second, second_drain) = listen_with(anywhere(), tls, Some(Arc::clone(&ready))).await;
+    let way = authority.way(Role::Vault, Role::Issuance, &[first, second]);
+    let told_by = async |way: &Transport| {
+        let mut log = LogServiceClient::new(way.clone());
+        let watch = log.watch(futures::stream::pending()).await.expect("answers");
+        watch.metadata().get("at").expect("says where").to_str().expect("text").to_owned()
+    };
+    let mut places = BTreeSet::new();
+    keystile_testkit::eventually("both are known", async || {
+        places.insert(told_by(&way).await);
+        places.len() == 1 && places.contains(&first.to_string())
+    })
+    .await;
+    for _ in 0..10 {
+        assert_eq!(told_by(&way).await, first.to_string());
+    }
+    ready.store(true, Ordering::Relaxed);
+    keystile_testkit::eventually("the second has work", async || {
+        told_by(&way).await == second.to_string()
+    })
+    .await;
+    end(&first_drain).await;
+    end(&second_drain).await;
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_hides_no_other_replica() {
+    let authority = Authority::new();
+    let (at, drain) = authority.replica(anywhere()).await;
+    let peers = format!("https://gone.invalid:8091,{at}").parse().expect("places");
+    let tls = authority.role(Role::Vault).client(Role::Issuance).expect("usable");
+    let way =
+        peer(Role::Issuance, peers, tls, Arc::new(SystemClock), Arc::new(SeededEntropy::new(1)));
+    keystile_testkit::eventually("it answers", async || register(&way).await.reason == "asked_by")
+        .await;
     end(&drain).await;
 }
 
