@@ -18,6 +18,8 @@ use crate::{
 };
 
 const AUTHORITY_KEY: &str = "ca-key.pem";
+/// What the name of a key's file ends in, after its certificate's.
+const KEY_SUFFIX: &str = "-key";
 const AUTHORITY_NAME: &str = "Keystile certificate authority";
 const AUTHORITY_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
 /// Machines whose clocks are a little behind accept a new certificate at once.
@@ -41,6 +43,9 @@ pub enum Error {
     /// Half of an authority is lost, and a new one would not fit the other half.
     #[error("{} has one of {AUTHORITY} and {AUTHORITY_KEY} without the other", .0.display())]
     HalfAuthority(std::path::PathBuf),
+    /// A caller whose certificate would be another caller's key.
+    #[error("no caller's name ends in {KEY_SUFFIX}: files of keys do")]
+    CallerName,
     /// A host that no certificate can name.
     #[error("{0:?} is neither a host name nor an address")]
     Host(String),
@@ -58,7 +63,7 @@ pub enum Error {
     /// The library refuses.
     #[error("cannot make a certificate: {0}")]
     Generate(#[from] rcgen::Error),
-    /// What was written does not read back.
+    /// The authority does not vouch for what its key signs, or what was written does not read back.
     #[error(transparent)]
     Unusable(#[from] mtls::Error),
 }
@@ -115,13 +120,17 @@ pub struct Request<'a> {
 /// certificate into `out`. One that is there and valid for another third of the lifetime is left.
 ///
 /// # Errors
-/// [`Error::NoAuthority`], [`Error::Host`].
+/// [`Error::NoAuthority`], [`Error::CallerName`], [`Error::Host`]; an authority whose two files do
+/// not belong together. Nothing is written then.
 pub fn issue(
     dir: &Path,
     out: &Path,
     request: &Request<'_>,
     clock: &dyn Clock,
 ) -> Result<Made, Error> {
+    if matches!(request.identity, Identity::Caller(name) if name.ends_with(KEY_SUFFIX)) {
+        return Err(Error::CallerName);
+    }
     let now = clock.now();
     if still_good(dir, out, request, now) {
         return Ok(Made::AlreadyThere);
@@ -140,6 +149,7 @@ pub fn issue(
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     (params.not_before, params.not_after) = (now - BACKDATED, now + request.lifetime);
     let made = params.signed_by(&pair, &issuer)?;
+    mtls::vouched(dir, made.der(), unix(now))?;
     let (certificate, key) = mtls::files(out, request.identity);
     data_dir::write_private(&key, &Zeroizing::new(pair.serialize_pem()))?;
     data_dir::write_private(&certificate, &made.pem())?;
@@ -150,13 +160,16 @@ pub fn issue(
 
 fn still_good(dir: &Path, out: &Path, request: &Request<'_>, now: OffsetDateTime) -> bool {
     let same_authority = fs::read(dir.join(AUTHORITY)).ok() == fs::read(out.join(AUTHORITY)).ok();
-    let later = (now + request.lifetime / 3).unix_timestamp();
-    let later = Duration::from_secs(u64::try_from(later).unwrap_or(0));
     same_authority
         && Credentials::read(out, request.identity).is_ok_and(|there| {
             // A key that was written without its certificate is no pair.
-            there.server().is_ok() && there.valid_at(UnixTime::since_unix_epoch(later))
+            there.server().is_ok() && there.valid_at(unix(now + request.lifetime / 3))
         })
+}
+
+fn unix(at: OffsetDateTime) -> UnixTime {
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 fn copy_authority(dir: &Path, out: &Path) -> Result<(), Error> {
@@ -190,6 +203,8 @@ fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, path::PathBuf};
+
     use keystile_testkit::MockClock;
 
     use super::*;
@@ -230,6 +245,57 @@ mod tests {
         init(home.path(), &clock).expect("makes");
         fs::remove_file(home.path().join(AUTHORITY_KEY)).expect("is there");
         assert!(matches!(init(home.path(), &clock), Err(Error::HalfAuthority(_))));
+    }
+
+    #[test]
+    fn no_name_of_a_caller_overwrites_what_is_somebody_elses() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = MockClock::default();
+        init(home.path(), &clock).expect("makes");
+        let vault = Identity::Role(Role::Vault);
+        issue(home.path(), home.path(), &request(&vault, &[]), &clock).expect("issues");
+        let before = files(home.path());
+        for name in ["ca", "vault", "vault.pem", "billing"] {
+            let caller = Identity::caller(name).expect("a name");
+            issue(home.path(), home.path(), &request(&caller, &[]), &clock).expect("issues");
+        }
+        let after = files(home.path());
+        assert_eq!(after.len(), before.len() + 2 * 4);
+        assert!(before.iter().all(|(name, text)| after.get(name) == Some(text)));
+        for name in ["ca-key", "vault-key", "billing-key"] {
+            let caller = Identity::caller(name).expect("a name");
+            let refused = issue(home.path(), home.path(), &request(&caller, &[]), &clock);
+            assert!(matches!(refused, Err(Error::CallerName)), "{name}: {refused:?}");
+        }
+        assert_eq!(files(home.path()), after);
+    }
+
+    #[test]
+    fn what_cannot_be_issued_leaves_every_file_as_it_was() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (dir, other) = (home.path().join("ca"), home.path().join("other"));
+        let clock = MockClock::default();
+        init(&dir, &clock).expect("makes");
+        init(&other, &clock).expect("makes");
+        let vault = Identity::Role(Role::Vault);
+        let out = home.path().join("vault");
+        issue(&dir, &out, &request(&vault, &[]), &clock).expect("issues");
+        let before = files(&out);
+        clock.advance(YEAR);
+        let refused = || issue(&dir, &out, &request(&vault, &[]), &clock).expect_err("refuses");
+        fs::copy(other.join(AUTHORITY), dir.join(AUTHORITY)).expect("copies");
+        assert!(matches!(refused(), Error::Unusable(mtls::Error::Unusable { .. })));
+        fs::remove_file(dir.join(AUTHORITY)).expect("is there");
+        assert!(matches!(refused(), Error::Unusable(mtls::Error::Io { .. })));
+        fs::remove_file(dir.join(AUTHORITY_KEY)).expect("is there");
+        assert!(matches!(refused(), Error::NoAuthority(_)));
+        assert_eq!(files(&out), before);
+    }
+
+    fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = fs::read_dir(dir).expect("is there");
+        let paths = entries.map(|entry| entry.expect("reads").path());
+        paths.map(|path| (path.clone(), fs::read(path).expect("reads"))).collect()
     }
 
     #[test]
