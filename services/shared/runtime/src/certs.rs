@@ -8,7 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{DnsName, UnixTime};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -117,7 +117,8 @@ pub struct Request<'a> {
 }
 
 /// Issues a certificate by the authority of `dir` and writes it, its key and the authority's
-/// certificate into `out`. One that is there and valid for another third of the lifetime is left.
+/// certificate into `out`. One that is there, names every host and is valid for another third of the
+/// lifetime is left.
 ///
 /// # Errors
 /// [`Error::NoAuthority`], [`Error::CallerName`], [`Error::Host`]; an authority whose two files do
@@ -131,6 +132,7 @@ pub fn issue(
     if matches!(request.identity, Identity::Caller(name) if name.ends_with(KEY_SUFFIX)) {
         return Err(Error::CallerName);
     }
+    let names = alternative_names(request)?;
     let now = clock.now();
     if still_good(dir, out, request, now) {
         return Ok(Made::AlreadyThere);
@@ -141,7 +143,7 @@ pub fn issue(
     let pair = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.distinguished_name = named(&request.identity.to_string());
-    params.subject_alt_names = alternative_names(request)?;
+    params.subject_alt_names = names;
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -163,7 +165,9 @@ fn still_good(dir: &Path, out: &Path, request: &Request<'_>, now: OffsetDateTime
     same_authority
         && Credentials::read(out, request.identity).is_ok_and(|there| {
             // A key that was written without its certificate is no pair.
-            there.server().is_ok() && there.valid_at(unix(now + request.lifetime / 3))
+            there.server().is_ok()
+                && there.valid_at(unix(now + request.lifetime / 3))
+                && hosts(request).all(|host| there.names(host))
         })
 }
 
@@ -178,18 +182,22 @@ fn copy_authority(dir: &Path, out: &Path) -> Result<(), Error> {
     Ok(data_dir::write_private(&to, &text)?)
 }
 
-fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
-    let mut names = vec![SanType::URI(request.identity.uri().try_into()?)];
+fn hosts<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a str> {
     let own = match request.identity {
         Identity::Role(role) => vec![Role::as_str(*role), "localhost", "127.0.0.1", "::1"],
         Identity::Caller(_) => Vec::new(),
     };
-    for host in own.into_iter().chain(request.hosts.iter().map(String::as_str)) {
+    own.into_iter().chain(request.hosts.iter().map(String::as_str))
+}
+
+fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
+    let mut names = vec![SanType::URI(request.identity.uri().try_into()?)];
+    for host in hosts(request) {
         let name = if let Ok(address) = host.parse::<IpAddr>() {
             SanType::IpAddress(address)
         } else {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
-            if host.is_empty() || !host.bytes().all(plain) {
+            // What a client would not look for is found in no certificate.
+            if DnsName::try_from(host.strip_prefix("*.").unwrap_or(host)).is_err() {
                 return Err(Error::Host(host.to_owned()));
             }
             SanType::DnsName(host.try_into()?)
@@ -304,12 +312,28 @@ mod tests {
         let clock = MockClock::default();
         init(home.path(), &clock).expect("makes");
         let caller = Identity::caller("billing").expect("a name");
-        for wrong in ["", "a b", "keystile://role/issuance", "é"] {
+        for wrong in ["", "a b", "keystile://role/issuance", "é", "*", "a.*.b", "10.0.0.256"] {
             let hosts = [wrong.to_owned()];
             let refused = issue(home.path(), home.path(), &request(&caller, &hosts), &clock);
             assert!(matches!(refused, Err(Error::Host(_))), "{wrong}: {refused:?}");
         }
-        let hosts = ["db-1.internal".to_owned(), "10.0.0.1".to_owned()];
-        issue(home.path(), home.path(), &request(&caller, &hosts), &clock).expect("issues");
+    }
+
+    #[test]
+    fn a_certificate_that_lacks_a_host_is_not_good() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = MockClock::default();
+        init(home.path(), &clock).expect("makes");
+        let vault = Identity::Role(Role::Vault);
+        let ask = |hosts: &[&str]| {
+            let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+            issue(home.path(), home.path(), &request(&vault, &hosts), &clock).expect("issues")
+        };
+        assert_eq!(ask(&[]), Made::New);
+        for more in ["vault-1.internal", "*.vault.internal", "DB_1", "10.0.0.1", "fd00::1"] {
+            assert_eq!(ask(&["a.internal", more]), Made::New, "{more}");
+            assert_eq!(ask(&["a.internal", more]), Made::AlreadyThere, "{more}");
+            assert_eq!(ask(&[more]), Made::AlreadyThere, "{more}");
+        }
     }
 }

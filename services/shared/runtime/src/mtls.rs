@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -168,6 +169,20 @@ impl Credentials {
     #[must_use]
     pub fn valid_at(&self, at: UnixTime) -> bool {
         signed(&self.chain, &self.roots, &provider(), at).is_ok()
+    }
+
+    /// Does the certificate name `host`, a host name or an address?
+    #[must_use]
+    pub fn names(&self, host: &str) -> bool {
+        let Some(Ok(certificate)) = self.chain.first().map(webpki::EndEntityCert::try_from) else {
+            return false;
+        };
+        match host.parse::<IpAddr>() {
+            Ok(address) => {
+                certificate.verify_is_valid_for_subject_name(&ServerName::from(address)).is_ok()
+            }
+            Err(_) => certificate.valid_dns_names().any(|name| name == host),
+        }
     }
 
     fn unusable(&self) -> impl FnOnce(rustls::Error) -> Error + '_ {
