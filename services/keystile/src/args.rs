@@ -85,7 +85,7 @@ pub enum Command {
 /// What can be done with the installation's secrets.
 #[derive(Debug, Subcommand)]
 pub enum Secrets {
-    /// Make what is absent of them in the data directory
+    /// Make them in the data directory, unless they are there
     Init,
     /// Print what one role needs of them, as a configuration
     Derive {

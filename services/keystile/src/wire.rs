@@ -157,11 +157,12 @@ pub(crate) async fn migrate(settings: &Settings, here: &BTreeSet<Role>) -> anyho
     urls.connect().await?.migrate().await
 }
 
-/// Makes what is absent of the installation's secrets in the data directory.
+/// Makes the installation's secrets in the data directory, unless they are there. One that is
+/// missing among others, or beside a database, was lost: it is not made again.
 pub(crate) fn make_secrets(settings: &Settings) -> anyhow::Result<()> {
     let data_dir = stores::data_dir(settings)?;
     let urls = Urls::of(settings, &Role::ALL.into());
-    let stored = urls.any_file() && !urls.all_new();
+    let stored = Secrets::any_file(data_dir.path()) || urls.any_file() && !urls.all_new();
     let absent = if stored { Absent::Refuse } else { Absent::Generate };
     let secrets = Secrets::new(&settings.secrets, data_dir.path(), absent, &SystemEntropy);
     secrets.prepare(Role::ALL).map_err(stores::advised)

@@ -36,3 +36,29 @@ fn an_empty_data_directory_is_refused() {
     assert!(said.contains("data_dir is empty"), "{said}");
     assert_eq!(fs::read_dir(home.path()).expect("is there").count(), 0);
 }
+
+#[test]
+fn a_lost_secret_is_not_made_again() {
+    let home = tempfile::tempdir().expect("a directory");
+    let init = || {
+        let mut keystile = Command::new(env!("CARGO_BIN_EXE_keystile"));
+        keystile.args(["secrets", "init", "--data-dir"]).arg(home.path()).output().expect("runs")
+    };
+    let read = |name: &str| fs::read(home.path().join("secrets").join(name)).ok();
+    let names = ["token-keys.key", "sealing-keys.key", "keks.key", "operator-token.key"];
+    assert!(init().status.success());
+    let made = names.map(read);
+    assert!(made.iter().all(Option::is_some));
+    assert!(init().status.success(), "nothing is missing");
+    assert_eq!(names.map(read), made);
+    for name in names {
+        let (path, kept) = (home.path().join("secrets").join(name), home.path().join("kept"));
+        fs::rename(&path, &kept).expect("is there");
+        let refused = init();
+        assert!(!refused.status.success() && !path.exists(), "{name}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(name) && said.contains("hint: restore"), "{said}");
+        fs::rename(&kept, &path).expect("restores");
+    }
+    assert!(init().status.success());
+}

@@ -1,6 +1,9 @@
 //! The secrets of an installation: where they come from and when they may be made.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keystile_contract::SealKeys;
@@ -31,6 +34,9 @@ pub struct Config {
     /// What `/api/operator/v1` demands.
     pub operator_token: Option<SecretString>,
 }
+
+/// Those that are kept in files.
+const FIELDS: [&str; 4] = ["token_keys", "sealing_keys", "keks", "operator_token"];
 
 /// May absent secrets be made?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +133,12 @@ impl<'a> Secrets<'a> {
         entropy: &'a dyn Entropy,
     ) -> Self {
         Self { config, data_dir, absent, entropy }
+    }
+
+    /// Is any secret's file in `data_dir`? Then others that are absent were lost.
+    #[must_use]
+    pub fn any_file(data_dir: &Path) -> bool {
+        FIELDS.iter().any(|field| file(data_dir, field).exists())
     }
 
     /// Reads, or makes, all that these roles need.
@@ -282,7 +294,7 @@ impl<'a> Secrets<'a> {
         field: &'static str,
         make: impl FnOnce() -> String,
     ) -> Result<Zeroizing<String>, Error> {
-        let path = self.data_dir.join(format!("secrets/{}.key", field.replace('_', "-")));
+        let path = file(self.data_dir, field);
         if let Some(text) = data_dir::read_private(&path)? {
             return Ok(Zeroizing::new(text));
         }
@@ -293,6 +305,10 @@ impl<'a> Secrets<'a> {
         data_dir::write_private(&path, &text)?;
         Ok(text)
     }
+}
+
+fn file(data_dir: &Path, field: &str) -> PathBuf {
+    data_dir.join(format!("secrets/{}.key", field.replace('_', "-")))
 }
 
 fn parse<'t>(
