@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use keystile_contract::SealKeys;
+use keystile_contract::{SealKeys, seal::InvalidSubkeys};
 use keystile_domain::{
     Role, base62,
     entropy::{self, Entropy},
@@ -92,14 +92,9 @@ pub enum Error {
         /// The field of the `secrets` section.
         field: &'static str,
     },
-    /// A role was handed the subkeys of another.
-    #[error("secrets.sealing_subkeys has none for {label}, which {role} needs")]
-    NoSubkey {
-        /// The role.
-        role: Role,
-        /// Kind, minter and audience.
-        label: String,
-    },
+    /// A role was handed the subkeys of another, or two for one.
+    #[error("secrets.sealing_subkeys: {0}")]
+    Subkeys(#[from] InvalidSubkeys),
     /// Two keys claim one version.
     #[error("secrets.{field} has version {version} twice")]
     Twice {
@@ -180,7 +175,7 @@ impl<'a> Secrets<'a> {
     /// The subkeys of sealed messages that `role` holds. The gateway has none.
     ///
     /// # Errors
-    /// [`Error::NoSubkey`], and what every secret has.
+    /// [`Error::Subkeys`], and what every secret has.
     pub fn seal_keys(&self, role: Role) -> Result<SealKeys, Error> {
         const FIELD: &str = "sealing_subkeys";
         if role == Role::Gateway {
@@ -200,7 +195,7 @@ impl<'a> Secrets<'a> {
         let given = given
             .iter()
             .map(|(label, version, key)| (*label, *version, SecretBox::expose_secret(key)));
-        SealKeys::from_labelled(role, given).map_err(|label| Error::NoSubkey { role, label })
+        Ok(SealKeys::from_labelled(role, given)?)
     }
 
     /// Wrap vault's data keys.
@@ -424,6 +419,27 @@ mod tests {
                 });
                 assert_eq!(enough.is_ok(), role == Role::Gateway, "{role} with {other}'s");
             }
+        }
+    }
+
+    #[test]
+    fn two_subkeys_of_one_version_and_labels_of_nobody_are_refused_without_their_text() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let handed = |labels: &[&str]| {
+            let lines = labels.iter().map(|label| format!("{label}:1:{KEY}").into());
+            let config = Config { sealing_subkeys: lines.collect(), ..Config::default() };
+            let refused =
+                with(&config, &dir, Absent::Refuse, |secrets| secrets.seal_keys(Role::Triggers));
+            refused.map(drop).map_err(|error| error.to_string())
+        };
+        let own = ["actor/console/triggers", "capability/verification/triggers"];
+        handed(&own).expect("complete");
+        for (more, says) in [
+            (own[0], "secrets.sealing_subkeys: actor/console/triggers has version 1 twice"),
+            ("actor/console/root", "secrets.sealing_subkeys: actor/console/root is no"),
+        ] {
+            let said = handed(&[own[0], own[1], more]).expect_err("refuses");
+            assert!(said.starts_with(says) && !said.contains(KEY), "{said}");
         }
     }
 
