@@ -109,6 +109,9 @@ pub enum Error {
     /// An operator token that could be guessed.
     #[error("secrets.operator_token needs at least 32 characters")]
     WeakOperatorToken,
+    /// An operator token that not every configuration and header can hold as it is.
+    #[error("secrets.operator_token must be visible ASCII without quotes and backslashes")]
+    OperatorTokenForm,
     /// The token keys form no ring.
     #[error("secrets.token_keys: {0}")]
     Ring(#[from] InvalidRing),
@@ -209,7 +212,7 @@ impl<'a> Secrets<'a> {
     /// What `/api/operator/v1` demands.
     ///
     /// # Errors
-    /// [`Error::WeakOperatorToken`], and what every secret has.
+    /// [`Error::WeakOperatorToken`], [`Error::OperatorTokenForm`], and what every secret has.
     pub fn operator_token(&self) -> Result<SecretString, Error> {
         let token = if let Some(token) = &self.config.operator_token {
             token.clone()
@@ -224,6 +227,10 @@ impl<'a> Secrets<'a> {
         };
         if token.expose_secret().len() < 32 {
             return Err(Error::WeakOperatorToken);
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte);
+        if !token.expose_secret().bytes().all(plain) {
+            return Err(Error::OperatorTokenForm);
         }
         Ok(token)
     }
@@ -486,8 +493,15 @@ mod tests {
             assert!(said.contains("secrets.token_keys"), "{said}");
             assert!(!said.contains("hunter2") && !said.contains(KEY), "{said}");
         }
-        let config = Config { operator_token: Some("short".into()), ..Config::default() };
-        let refused = with(&config, &dir, Absent::Generate, all);
-        assert!(matches!(refused, Err(Error::WeakOperatorToken)));
+        let operator_token = |token: &str| {
+            let config = Config { operator_token: Some(token.into()), ..Config::default() };
+            with(&config, &dir, Absent::Generate, |secrets| secrets.derive(Role::Console))
+        };
+        assert!(matches!(operator_token("short"), Err(Error::WeakOperatorToken)));
+        for wrong in ["\"", "'", "\\", "\n", " ", "é"] {
+            let refused = operator_token(&wrong.repeat(32));
+            assert!(matches!(refused, Err(Error::OperatorTokenForm)), "{wrong:?}");
+        }
+        operator_token(&"!#$~".repeat(8)).expect("needs no escapes");
     }
 }
