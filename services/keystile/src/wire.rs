@@ -19,7 +19,6 @@ use std::{
 use anyhow::Context as _;
 use keystile_catalog::Catalog;
 use keystile_domain::Role;
-use keystile_egress::HostPort;
 use keystile_runtime::{
     DataDir, Drain, SystemEntropy,
     grpc::{self, Stack},
@@ -195,13 +194,8 @@ async fn services(
         allow.sockets.push(addr);
     } else if let Some(url) = &settings.sandbox.url {
         let url = sandbox::base(url)?;
+        sandbox::allow(&url, &mut allow)?;
         catalog = catalog.with_sandbox(&url);
-        let (host, port) = (url.host_str(), url.port_or_known_default());
-        let (host, port) = host.zip(port).context("sandbox.url has no host")?;
-        match host.parse() {
-            Ok(ip) => allow.sockets.push(SocketAddr::new(ip, port)),
-            Err(_) => allow.hosts.push(HostPort::try_from(format!("{host}:{port}"))?),
-        }
     }
     let parts = Parts { settings, secrets: &secrets, stores: &stores, catalog, allow, metrics };
     Services::build(parts, here).await
