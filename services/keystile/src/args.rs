@@ -105,8 +105,8 @@ pub enum Secrets {
 #[derive(Debug, Clone, Default, ClapArgs)]
 #[command(next_help_heading = "Configuration")]
 pub struct Host {
-    /// A TOML file
-    #[arg(long, global = true, value_name = "FILE", env = config::FILE_VARIABLE)]
+    /// A TOML file [env: KEYSTILE_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Databases that are files, generated secrets [default: .keystile]
     #[arg(long, global = true, value_name = "DIR")]
