@@ -223,8 +223,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     found.ok_or_else(|| Error::Malformed { path: path.to_owned(), what: "certificate" })
 }
 
-/// Who a chain belongs to, which says nothing about whether it is genuine. A certificate that
-/// claims two identities has none.
+/// Who a chain belongs to, which says nothing about whether it is genuine. A certificate with two
+/// URIs has none; a URI that is not UTF-8 names nobody and does not count.
 #[must_use]
 pub fn identity(chain: &[CertificateDer<'_>]) -> Option<Identity> {
     let certificate = webpki::EndEntityCert::try_from(chain.first()?).ok()?;
