@@ -105,7 +105,7 @@ pub enum Secrets {
 #[derive(Debug, Clone, Default, ClapArgs)]
 #[command(next_help_heading = "Configuration")]
 pub struct Host {
-    /// A TOML file [env: KEYSTILE_CONFIG]
+    /// A TOML file; without, the one that the variable `KEYSTILE_CONFIG` names
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Databases that are files, generated secrets [default: .keystile]
