@@ -19,7 +19,6 @@ use std::{
 use anyhow::Context as _;
 use keystile_catalog::Catalog;
 use keystile_domain::Role;
-use keystile_egress::HostPort;
 use keystile_runtime::{
     DataDir, Drain, SystemEntropy,
     grpc::{self, Stack},
@@ -157,11 +156,12 @@ pub(crate) async fn migrate(settings: &Settings, here: &BTreeSet<Role>) -> anyho
     urls.connect().await?.migrate().await
 }
 
-/// Makes what is absent of the installation's secrets in the data directory.
+/// Makes the installation's secrets in the data directory, unless they are there. One that is
+/// missing among others, or beside a database, was lost: it is not made again.
 pub(crate) fn make_secrets(settings: &Settings) -> anyhow::Result<()> {
     let data_dir = stores::data_dir(settings)?;
     let urls = Urls::of(settings, &Role::ALL.into());
-    let stored = urls.any_file() && !urls.all_new();
+    let stored = Secrets::any_file(data_dir.path()) || urls.any_file() && !urls.all_new();
     let absent = if stored { Absent::Refuse } else { Absent::Generate };
     let secrets = Secrets::new(&settings.secrets, data_dir.path(), absent, &SystemEntropy);
     secrets.prepare(Role::ALL).map_err(stores::advised)
@@ -194,13 +194,8 @@ async fn services(
         allow.sockets.push(addr);
     } else if let Some(url) = &settings.sandbox.url {
         let url = sandbox::base(url)?;
+        sandbox::allow(&url, &mut allow)?;
         catalog = catalog.with_sandbox(&url);
-        let (host, port) = (url.host_str(), url.port_or_known_default());
-        let (host, port) = host.zip(port).context("sandbox.url has no host")?;
-        match host.parse() {
-            Ok(ip) => allow.sockets.push(SocketAddr::new(ip, port)),
-            Err(_) => allow.hosts.push(HostPort::try_from(format!("{host}:{port}"))?),
-        }
     }
     let parts = Parts { settings, secrets: &secrets, stores: &stores, catalog, allow, metrics };
     Services::build(parts, here).await
