@@ -118,18 +118,34 @@ pub async fn start(
     let hold = urls.any_file() || sandbox == Sandbox::Run;
     let data_dir = hold.then(|| stores::data_dir(settings)).transpose()?;
     let metrics = Metrics::new()?;
-    let services =
-        services(settings, here, &urls, data_dir.as_ref(), sandbox_addr, &metrics).await?;
-    measure::observe(&services, &metrics)?;
     let (edge, behind) = (Drain::new(), Drain::new());
-    let readiness = Readiness::new(edge.stopping());
+    let readiness = Readiness::starting(edge.stopping());
+    let Listeners { roles, telemetry } = listeners;
+    // Probes are answered while a database is waited for, or a supervisor would give up.
+    let probes = health::router(readiness.clone()).merge(metrics.router());
+    let probes = harden(probes, &Limits::default());
+    edge.spawn(serve(telemetry, probes, edge.clone(), Limits::default()));
+    let started = async {
+        let services =
+            services(settings, here, &urls, data_dir.as_ref(), sandbox_addr, &metrics).await?;
+        measure::observe(&services, &metrics)?;
+        work::watch(&services, &readiness);
+        listen(settings, roles, &services, &readiness, &metrics, &edge)?;
+        anyhow::Ok(services)
+    };
+    let services = match started.await {
+        Ok(services) => services,
+        Err(error) => {
+            edge.stop(Duration::ZERO, std::future::ready(())).await;
+            return Err(error);
+        }
+    };
     if let (Some(listener), Some(addr)) = (sandbox_listener, addresses.sandbox) {
         let router = sandbox::router(&base(addr)?);
         behind.spawn(sandbox::serve(listener, router, behind.clone()));
     }
-    work::watch(&services, &readiness);
     work::run(&services, &edge, &behind);
-    listen(settings, listeners, &services, &readiness, &metrics, &edge)?;
+    readiness.started();
     Ok(Running { addresses, data_dir, console: services.console, readiness, edge, behind })
 }
 
@@ -207,13 +223,12 @@ fn base(addr: SocketAddr) -> anyhow::Result<Url> {
 
 fn listen(
     settings: &Settings,
-    listeners: Listeners,
+    mut roles: BTreeMap<Role, TcpListener>,
     services: &Services,
     readiness: &Readiness,
     metrics: &Metrics,
     edge: &Drain,
 ) -> anyhow::Result<()> {
-    let mut roles = listeners.roles;
     if let (Some(gateway), Some(listener)) = (&services.gateway, roles.remove(&Role::Gateway)) {
         let router = metrics.measure(Role::Gateway, gateway.router());
         edge.spawn(serve(listener, router, edge.clone(), gateway.limits()));
@@ -234,9 +249,6 @@ fn listen(
             answer(settings, role, listener, stack, readiness, edge)?;
         }
     }
-    let probes = health::router(readiness.clone()).merge(metrics.router());
-    let probes = harden(probes, &Limits::default());
-    edge.spawn(serve(listeners.telemetry, probes, edge.clone(), Limits::default()));
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use keystile_runtime::{
     grpc,
     mtls::{AUTHORITY, Credentials},
 };
+use keystile_testkit::{MockClock, Ports, eventually};
 use prost::Message as _;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -277,6 +278,38 @@ async fn an_issuance_that_begins_again_still_counts_the_followers_of_other_proce
     issuance.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_answered_while_a_database_is_waited_for() {
+    let _ = ring::default_provider().install_default();
+    let home = tempfile::tempdir().expect("a folder");
+    let mut ports = Ports::reserve();
+    let mut settings = Settings { data_dir: home.path().join("data"), ..Settings::default() };
+    settings.telemetry.listen = SocketAddr::from(([127, 0, 0, 1], ports.take()));
+    settings.triggers.listen = SocketAddr::from(([127, 0, 0, 1], ports.take()));
+    let nowhere = format!("postgres://keystile:x@127.0.0.1:{}/keystile", ports.take());
+    settings.triggers.database_url = Some(nowhere.into());
+    settings.secrets.sealing_keys =
+        vec!["1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned().into()];
+    let telemetry = settings.telemetry.listen;
+    let starting = tokio::spawn(async move {
+        let here = BTreeSet::from([Role::Triggers]);
+        wire::start(&settings, &here, Sandbox::Leave).await.map(drop)
+    });
+    eventually("it is alive and not ready", async || {
+        let status = async |path: &str| {
+            let answer = reqwest::get(format!("http://{telemetry}{path}")).await.ok()?;
+            Some((answer.status().as_u16(), answer.text().await.ok()?))
+        };
+        let (healthz, readyz) = (status("/healthz").await, status("/readyz").await);
+        healthz.is_some_and(|(status, _)| status == 200)
+            && readyz
+                .is_some_and(|(status, said)| status == 503 && said.contains("\"starting\":true"))
+    })
+    .await;
+    assert!(!starting.is_finished(), "it still waits");
+    starting.abort();
+}
+
 #[tokio::test]
 async fn a_part_without_certificates_is_told_how_to_make_them() {
     let home = tempfile::tempdir().expect("a folder");
@@ -298,6 +331,21 @@ async fn a_part_without_certificates_is_told_how_to_make_them() {
     let refused = wire::start(&settings, &here, Sandbox::Leave).await.err().expect("refuses");
     let told = keystile::advice::told(&refused);
     assert!(told.contains("is not the certificate of keystile://role/gateway"), "{told}");
+
+    // One that was valid once.
+    let long_ago = MockClock::default();
+    long_ago.set_wall(time::macros::datetime!(2020-01-01 0:00 UTC));
+    let gateway = Identity::Role(Role::Gateway);
+    let request =
+        Certificate { identity: &gateway, hosts: &[], lifetime: Duration::from_hours(24) };
+    let old = home.path().join("old");
+    certs::init(&old, &long_ago).expect("makes an authority");
+    certs::issue(&old, &old, &request, &long_ago).expect("issues");
+    let mut expired = settings.clone();
+    expired.tls.dir = Some(old);
+    let refused = wire::start(&expired, &here, Sandbox::Leave).await.err().expect("refuses");
+    let told = keystile::advice::told(&refused);
+    assert!(told.contains("is not valid now") && told.contains("certs issue"), "{told}");
 
     // And an address that is none.
     settings.verification.url = "http://verification:8090".to_owned();

@@ -207,11 +207,12 @@ mod tests {
 
     #[test]
     fn a_role_is_reached_by_those_that_may_call_it() {
+        use Role::{Console, Gateway, Issuance, Triggers, Vault, Verification};
+
         let callers = |role| -> Vec<Role> {
             let reaches = |from: &Role| may_reach(&Identity::Role(*from), role);
             Role::ALL.into_iter().filter(reaches).collect()
         };
-        use Role::{Console, Gateway, Issuance, Triggers, Vault, Verification};
         assert_eq!(callers(Issuance), [Verification, Vault, Triggers, Console]);
         assert_eq!(callers(Verification), [Gateway]);
         assert_eq!(callers(Vault), [Issuance, Triggers, Gateway, Console]);
