@@ -1,16 +1,20 @@
--- A login and a database for each durable role, so that none reaches another's rows. Run once, as a
--- superuser:
+-- A login and a database for each durable role, so that none reaches another's rows. Run as a
+-- superuser; once more does no harm, and sets the passwords anew:
 --   psql -v issuance_password=… -v vault_password=… -v triggers_password=… -v console_password=… \
 --        -f roles.sql
-CREATE ROLE keystile_issuance LOGIN PASSWORD :'issuance_password';
-CREATE ROLE keystile_vault LOGIN PASSWORD :'vault_password';
-CREATE ROLE keystile_triggers LOGIN PASSWORD :'triggers_password';
-CREATE ROLE keystile_console LOGIN PASSWORD :'console_password';
+SELECT format('CREATE ROLE %I LOGIN', 'keystile_' || role)
+    FROM unnest(ARRAY['issuance', 'vault', 'triggers', 'console']) AS role
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'keystile_' || role)
+\gexec
+ALTER ROLE keystile_issuance PASSWORD :'issuance_password';
+ALTER ROLE keystile_vault PASSWORD :'vault_password';
+ALTER ROLE keystile_triggers PASSWORD :'triggers_password';
+ALTER ROLE keystile_console PASSWORD :'console_password';
 
-CREATE DATABASE keystile_issuance OWNER keystile_issuance;
-CREATE DATABASE keystile_vault OWNER keystile_vault;
-CREATE DATABASE keystile_triggers OWNER keystile_triggers;
-CREATE DATABASE keystile_console OWNER keystile_console;
+SELECT format('CREATE DATABASE %I OWNER %I', 'keystile_' || role, 'keystile_' || role)
+    FROM unnest(ARRAY['issuance', 'vault', 'triggers', 'console']) AS role
+    WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'keystile_' || role)
+\gexec
 
 -- Postgres lets everybody connect to every database unless told otherwise.
 REVOKE ALL ON DATABASE keystile_issuance, keystile_vault, keystile_triggers, keystile_console,

@@ -3,6 +3,7 @@
 mod demo;
 mod member;
 mod newcomer;
+mod published;
 mod services;
 
 use std::{
@@ -20,11 +21,12 @@ use std::{
 use keystile_contract::{
     Transport, proto::verification::v1::verification_service_client::VerificationServiceClient,
 };
-use keystile_domain::Role;
+use keystile_domain::{Clock as _, Role};
+use keystile_runtime::SystemClock;
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use self::{demo::Demo, newcomer::Newcomer, services::Services};
+use self::{demo::Demo, newcomer::Newcomer, published::Published, services::Services};
 use crate::{
     Api,
     shape::{Servers, Shape},
@@ -53,6 +55,7 @@ pub struct Cluster {
 enum Processes {
     One(Box<Newcomer>),
     Apart(Box<Services>),
+    Published(Published),
 }
 
 impl Cluster {
@@ -107,30 +110,35 @@ impl Cluster {
                 let services = Services::new(path, settings, replicas, Servers::start());
                 Processes::Apart(Box::new(services))
             }
+            Shape::Compose => Processes::Published(Published::of_run()),
         };
         let (demo, turn, seen) = (Demo::default(), AtomicUsize::default(), Arc::default());
         let mut cluster = Self { processes, demo, turn, seen, folder };
         // A single process holds its data, so it is told before it starts; services are told while
         // they run.
-        let mut teams = Vec::new();
         if matches!(cluster.processes, Processes::One(_)) {
-            teams.extend(names.iter().map(|name| cluster.bootstrap(name)));
+            let teams = names.iter().map(|name| cluster.bootstrap(name)).collect();
+            cluster.launch().await;
+            return (cluster, teams);
         }
-        cluster.launch().await;
-        if matches!(cluster.processes, Processes::Apart(_)) {
-            teams.extend(names.iter().map(|name| cluster.bootstrap(name)));
-            let owner = cluster.bootstrap("demo");
-            cluster.demo = demo::make(&cluster, owner).await;
+        if !matches!(cluster.processes, Processes::Published(_)) {
+            cluster.launch().await;
         }
+        let teams = names.iter().map(|name| cluster.bootstrap(name)).collect();
+        let owner = cluster.bootstrap("demo");
+        cluster.demo = demo::make(&cluster, owner).await;
         (cluster, teams)
     }
 
     fn bootstrap(&self, name: &str) -> Team {
-        let email = format!("{name}@example.com");
+        // A deployment that is shared may have one of that name.
+        let unique = SystemClock.now().unix_timestamp_nanos();
+        let email = format!("{name}-{unique}@example.com");
         let arguments = ["bootstrap", "--json", "--email", &email, "--team", name];
         let told = match &self.processes {
             Processes::One(process) => process.run(&arguments),
             Processes::Apart(services) => services.run(&arguments),
+            Processes::Published(published) => published.run(&arguments),
         };
         let made: Value = serde_json::from_slice(&told).expect("bootstrap prints JSON");
         let text = |field: &str| made[field].as_str().expect(field).to_owned();
@@ -145,6 +153,7 @@ impl Cluster {
         match &mut self.processes {
             Processes::One(process) => process.launch().await,
             Processes::Apart(services) => services.launch().await,
+            Processes::Published(published) => published.launch().await,
         }
     }
 
@@ -152,11 +161,15 @@ impl Cluster {
         match &mut self.processes {
             Processes::One(process) => vec![&mut process.member],
             Processes::Apart(services) => services.members.iter_mut().collect(),
+            Processes::Published(_) => Vec::new(),
         }
     }
 
     /// Ends every process at once, as a power cut does.
     pub fn kill(&mut self) {
+        if let Processes::Published(published) = &self.processes {
+            published.kill();
+        }
         for member in self.members() {
             member.kill();
         }
@@ -168,6 +181,9 @@ impl Cluster {
     /// # Panics
     /// If one does not run.
     pub async fn stop(&mut self) -> ExitStatus {
+        if let Processes::Published(published) = &self.processes {
+            return published.stop();
+        }
         let mut status = ExitStatus::default();
         for member in self.members() {
             member.terminate();
@@ -185,6 +201,7 @@ impl Cluster {
         match &mut self.processes {
             Processes::One(process) => process.servers.as_mut(),
             Processes::Apart(services) => Some(&mut services.servers),
+            Processes::Published(_) => None,
         }
     }
 
@@ -219,7 +236,7 @@ impl Cluster {
             ("redis", Some(servers)) => servers.redis.resume(),
             _ => match &mut self.processes {
                 Processes::One(process) => return process.launch().await,
-                Processes::Apart(_) => self.member(part).launch(),
+                Processes::Apart(_) | Processes::Published(_) => self.member(part).launch(),
             },
         }
         if let Processes::Apart(services) = &mut self.processes {
@@ -262,6 +279,9 @@ impl Cluster {
     /// All that it wrote to standard output and standard error.
     #[must_use]
     pub fn log(&mut self) -> String {
+        if let Processes::Published(published) = &self.processes {
+            return published.log();
+        }
         self.members().iter().map(|member| member.log()).collect()
     }
 
@@ -274,7 +294,7 @@ impl Cluster {
     pub fn demo(&self, name: &str) -> String {
         match &self.processes {
             Processes::One(_) => Demo::read(&self.folder.path().join(".keystile")).get(name),
-            Processes::Apart(_) => self.demo.get(name),
+            Processes::Apart(_) | Processes::Published(_) => self.demo.get(name),
         }
     }
 
@@ -299,19 +319,27 @@ impl Cluster {
         match &self.processes {
             Processes::One(process) => process.gateway(),
             Processes::Apart(services) => self.next(&services.of(Role::Gateway)),
+            Processes::Published(published) => published.gateway,
         }
     }
 
     /// The way to verification's listener, as a program that may verify keys.
+    ///
+    /// # Panics
+    /// Where it is not published.
     #[must_use]
     pub fn caller(&self) -> Transport {
         match &self.processes {
             Processes::One(process) => process.verification(),
             Processes::Apart(services) => services.verification(),
+            Processes::Published(_) => panic!("verification is not published"),
         }
     }
 
     /// Verification over gRPC.
+    ///
+    /// # Panics
+    /// As [`Cluster::caller`].
     #[must_use]
     pub fn verification(&self) -> VerificationServiceClient<Transport> {
         VerificationServiceClient::new(self.caller())
@@ -323,6 +351,7 @@ impl Cluster {
         let at = match &self.processes {
             Processes::One(process) => vec![process.telemetry()],
             Processes::Apart(services) => services.telemetry(),
+            Processes::Published(_) => Vec::new(),
         };
         at.into_iter().map(|at| self.api(at)).collect()
     }
@@ -333,6 +362,7 @@ impl Cluster {
         self.api(match &self.processes {
             Processes::One(process) => process.console(),
             Processes::Apart(services) => self.next(&services.of(Role::Console)),
+            Processes::Published(published) => published.console,
         })
     }
 
@@ -340,7 +370,7 @@ impl Cluster {
     #[must_use]
     pub fn followers(&self) -> u64 {
         let replicas = match &self.processes {
-            Processes::One(_) => 1,
+            Processes::One(_) | Processes::Published(_) => 1,
             Processes::Apart(services) => services.of(Role::Vault).len(),
         };
         // Verification, vault, triggers.

@@ -4,7 +4,8 @@
 //! - `embedded` (or nothing): one process on SQLite and memory;
 //! - `servers`: one process on Postgres and Redis, which the harness starts;
 //! - `services`: each role a process of its own, on Postgres and Redis;
-//! - `replicas`: two processes of each role.
+//! - `replicas`: two processes of each role;
+//! - `compose`: docker-compose.yml, which `tests/compose` has started.
 
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ pub(crate) enum Shape {
     Servers,
     /// So many processes of each role.
     Services(usize),
+    Compose,
 }
 
 impl Shape {
@@ -33,9 +35,10 @@ impl Shape {
             Ok("servers") => Self::Servers,
             Ok("services") => Self::Services(1),
             Ok("replicas") => Self::Services(2),
-            Ok(other) => {
-                panic!("CLUSTER_SHAPE is {other}: there are embedded, servers, services, replicas")
-            }
+            Ok("compose") => Self::Compose,
+            Ok(other) => panic!(
+                "CLUSTER_SHAPE is {other}: there are embedded, servers, services, replicas, compose"
+            ),
         }
     }
 }

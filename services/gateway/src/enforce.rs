@@ -26,10 +26,13 @@ use keystile_contract::{
         },
     },
 };
-use keystile_domain::{Clock, ComponentId, ComponentKind, Position, Role};
+use keystile_domain::{Clock, ComponentId, ComponentKind, ErrorKind, Position, Role};
 use keystile_runtime::Problem;
 use secrecy::{ExposeSecret, SecretString};
 use tonic::Request;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use self::refusal::{defect, not_answered, refused};
 use crate::{
@@ -42,6 +45,7 @@ use crate::{
 /// Asks verification.
 pub(crate) struct Enforcer {
     verification: VerificationServiceClient<Transport>,
+    health: HealthClient<Transport>,
     shelf: Arc<Shelf>,
     clock: Arc<dyn Clock>,
 }
@@ -158,17 +162,26 @@ impl FromRequestParts<Service> for RunPermit {
 }
 
 impl Enforcer {
-    pub(crate) const fn new(
-        verification: VerificationServiceClient<Transport>,
-        shelf: Arc<Shelf>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { verification, shelf, clock }
+    pub(crate) fn new(verification: Transport, shelf: Arc<Shelf>, clock: Arc<dyn Clock>) -> Self {
+        let health = HealthClient::new(verification.clone());
+        let verification = VerificationServiceClient::new(verification);
+        Self { verification, health, shelf, clock }
     }
 
-    /// Does verification answer? It refuses an empty token without a look-up.
-    pub(crate) async fn reachable(&self, deadline: &Deadline) -> Result<(), Failure> {
-        self.send(VerifyRequest::default(), deadline).await.map(drop)
+    /// Can verification do its work? A listener of its own says so by the standard health service;
+    /// within this process it speaks for itself, and is only asked whether it answers, which it does
+    /// to an empty token without a look-up.
+    pub(crate) async fn ready(&self, deadline: &Deadline) -> Result<(), Failure> {
+        let mut health = self.health.clone();
+        let asked = Request::new(HealthCheckRequest::default());
+        match deadline.call(asked, |request| health.check(request)).await {
+            Ok(said) if said.status() == ServingStatus::Serving => Ok(()),
+            Ok(_) => Err(Failure::new(ErrorKind::Unavailable, "unavailable", "it is not ready")),
+            Err(failure) if matches!(failure.kind, ErrorKind::Forbidden | ErrorKind::Internal) => {
+                self.send(VerifyRequest::default(), deadline).await.map(drop)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn send(

@@ -52,13 +52,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use keystile_catalog::Catalog;
-use keystile_contract::{
-    Transport,
-    proto::{
-        vault::v1::action_service_client::ActionServiceClient,
-        verification::v1::verification_service_client::VerificationServiceClient,
-    },
-};
+use keystile_contract::{Transport, proto::vault::v1::action_service_client::ActionServiceClient};
 use keystile_domain::{Clock, InvalidSetting};
 use keystile_runtime::http::{client_ip, harden};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -124,8 +118,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     let (_, document) = described(config.public_url.as_deref());
     let document = serde_json::to_vec(&document).map_err(Error::Document)?;
     let shelf = Arc::new(Shelf::new(&deps.catalog));
-    let verification = VerificationServiceClient::new(deps.verification);
-    let enforcer = Enforcer::new(verification, Arc::clone(&shelf), Arc::clone(&deps.clock));
+    let enforcer = Enforcer::new(deps.verification, Arc::clone(&shelf), Arc::clone(&deps.clock));
     let vault = ActionServiceClient::new(deps.vault).max_decoding_message_size(MAX_ANSWER_BYTES);
     Ok(Service(Arc::new(Inner {
         config,
@@ -172,15 +165,15 @@ impl Service {
         }
     }
 
-    /// Can requests be served? Only if verification answers. Vault is not asked: without it a key
+    /// Can requests be served? Only if verification can do its work. Vault is not asked: without it a key
     /// can still be shown and components discovered, and a run says what is missing.
     ///
     /// # Errors
     /// What is missing.
     pub async fn ready(&self) -> Result<(), String> {
         let deadline = Deadline::new(Arc::clone(&self.0.clock), READY_TIMEOUT);
-        let answer = self.0.enforcer.reachable(&deadline).await;
-        answer.map_err(|_| "verification does not answer".to_owned())
+        let answer = self.0.enforcer.ready(&deadline).await;
+        answer.map_err(|_| "verification does not answer, or is not ready".to_owned())
     }
 
     fn enforcer(&self) -> &Arc<Enforcer> {

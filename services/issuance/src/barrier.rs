@@ -59,8 +59,9 @@ impl Barrier {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes that a registered follower applied everything up to `position`. Never takes back.
-    pub(crate) fn acknowledge(&self, incarnation: Incarnation, position: Position) {
+    /// Notes that a registered follower applied everything up to `position`. Never takes back. Is it
+    /// news?
+    pub(crate) fn acknowledge(&self, incarnation: Incarnation, position: Position) -> bool {
         let news = self.with(|state| {
             let known = state.applied.get(&incarnation);
             let news = known.is_none_or(|known| !known.reaches(&position));
@@ -72,6 +73,7 @@ impl Barrier {
         if news {
             self.changed.send_modify(|count| *count += 1);
         }
+        news
     }
 
     /// Forgets followers that are removed.

@@ -217,6 +217,7 @@ impl Service {
         tx.commit().await?;
         let since = self.barrier.committed(row.seq);
         self.announce(row.seq);
+        self.news.head(row.seq);
         Ok(Committed {
             operation: Some(operation),
             id: operation.id,

@@ -47,6 +47,9 @@ pub enum Error {
     /// Retired, or never registered.
     #[error("the incarnation is not registered; register anew")]
     UnknownIncarnation,
+    /// A follower is of one role, and only that role speaks for it.
+    #[error("the follower is of another role than the caller")]
+    AnotherRole,
     /// The follower's log is not this log.
     #[error("the position is of another history; register anew")]
     HistoryMismatch,
@@ -79,7 +82,7 @@ impl Error {
             | Self::TeamExists
             | Self::NewestTokenKey
             | Self::IncarnationExists => ErrorKind::Conflict,
-            Self::PlanRequired | Self::Denied(_) => ErrorKind::Forbidden,
+            Self::PlanRequired | Self::AnotherRole | Self::Denied(_) => ErrorKind::Forbidden,
             Self::KeyLimit(_) => ErrorKind::Exhausted,
             Self::UnknownIncarnation | Self::HistoryMismatch => ErrorKind::Stale,
             Self::Refused(failure) => failure.kind,
@@ -104,6 +107,7 @@ impl Error {
             Self::KeyLimit(_) => "key_limit_reached",
             Self::IncarnationExists => "incarnation_exists",
             Self::UnknownIncarnation => "unknown_incarnation",
+            Self::AnotherRole => "role_mismatch",
             Self::HistoryMismatch => "history_mismatch",
             Self::Denied(_) => "permission_denied",
             Self::Refused(_) => "refused",

@@ -16,6 +16,7 @@ pub mod facts;
 pub mod keys;
 pub mod lease;
 pub mod log;
+mod replicas;
 mod rpc;
 mod service;
 pub mod store;

@@ -16,9 +16,11 @@ use time::OffsetDateTime;
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Error, barrier::Barrier, lease::Terms, log::Leaving, rpc, store::Store};
+use crate::{
+    Config, Error, barrier::Barrier, lease::Terms, log::Leaving, replicas::News, rpc, store::Store,
+};
 
-/// How often the head is read, for changes that other processes commit.
+/// How often the head is read, for changes of other processes whose news was lost.
 const HEAD_POLL: Duration = Duration::from_millis(200);
 /// How often followers that were answered are recorded, and silent ones looked for.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(2);
@@ -53,6 +55,7 @@ pub struct Service {
     pub(crate) barrier: Arc<Barrier>,
     /// The head of the log, as far as this process knows.
     pub(crate) head: Arc<watch::Sender<u64>>,
+    pub(crate) news: Arc<News>,
     answered: Arc<Mutex<HashSet<Incarnation>>>,
     reachable: Arc<AtomicBool>,
 }
@@ -76,6 +79,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         store: deps.store,
         barrier: Arc::new(barrier),
         head: Arc::new(watch::Sender::new(epoch.head)),
+        news: Arc::default(),
         answered: Arc::default(),
         reachable: Arc::new(AtomicBool::new(true)),
         config: Arc::new(config),
@@ -94,9 +98,18 @@ impl Service {
         rpc::routes(self)
     }
 
-    /// Runs what issuance does by itself, until stopped: follows the head for changes of other
-    /// processes, retires silent followers, settles a new history.
+    /// Runs what issuance does by itself, until stopped: exchanges news with other processes and
+    /// follows the head for their changes, retires silent followers, settles a new history.
     pub async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.tell() => {}
+            () = self.hear() => {}
+            () = self.look_after() => {}
+        }
+    }
+
+    async fn look_after(&self) {
         let mut leaving = Leaving::default();
         let mut head = tokio::time::interval(HEAD_POLL);
         let mut retire = tokio::time::interval(RETIRE_INTERVAL);
@@ -106,7 +119,6 @@ impl Service {
         }
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
                 _ = head.tick() => {
                     let result = self.follow_head().await;
                     self.reachable.store(result.is_ok(), Ordering::Relaxed);

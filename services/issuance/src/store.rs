@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keystile_domain::{
-    AppKey, Environment, Incarnation, KeyId, OperationId, Scope, TeamId,
+    AppKey, Environment, Incarnation, KeyId, OperationId, Role, Scope, TeamId,
     facts::{KeyFacts, KeyStatus},
     log::{History, LogRow},
     token::Kid,
@@ -75,6 +75,18 @@ pub trait Store: Send + Sync + 'static {
     async fn record_answered(&self, ids: &[Incarnation], at: OffsetDateTime) -> Result<(), Error>;
     /// Stores `history` as the one that no lease of an earlier one can outlive.
     async fn settle(&self, history: History) -> Result<(), Error>;
+
+    /// Tells every process on this store, this one too. A hint, which may be lost.
+    async fn tell(&self, text: &str) -> Result<(), Error>;
+    /// Hears what is told from now on.
+    async fn hear(&self) -> Result<Box<dyn Hearing>, Error>;
+}
+
+/// What the processes on one store tell one another.
+#[async_trait]
+pub trait Hearing: Send {
+    /// The next text; `None` where some may be missing.
+    async fn next(&mut self) -> Result<Option<String>, Error>;
 }
 
 /// One transaction. Dropped without [`Tx::commit`], it leaves nothing behind.
@@ -150,8 +162,8 @@ pub enum FactsOf {
 pub struct Renewal {
     /// The head.
     pub epoch: Epoch,
-    /// Is the follower registered and not retiring?
-    pub live: bool,
+    /// The follower's role; `None` unless it is registered and not retiring.
+    pub live: Option<Role>,
     /// The rows it has not applied.
     pub rows: Vec<LogRow>,
 }

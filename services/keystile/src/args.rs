@@ -85,7 +85,7 @@ pub enum Command {
 /// What can be done with the installation's secrets.
 #[derive(Debug, Subcommand)]
 pub enum Secrets {
-    /// Make what is absent of them in the data directory
+    /// Make them in the data directory, unless they are there
     Init,
     /// Print what one role needs of them, as a configuration
     Derive {
@@ -105,8 +105,8 @@ pub enum Secrets {
 #[derive(Debug, Clone, Default, ClapArgs)]
 #[command(next_help_heading = "Configuration")]
 pub struct Host {
-    /// A TOML file
-    #[arg(long, global = true, value_name = "FILE", env = config::FILE_VARIABLE)]
+    /// A TOML file; without, the one that the variable `KEYSTILE_CONFIG` names
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Databases that are files, generated secrets [default: .keystile]
     #[arg(long, global = true, value_name = "DIR")]

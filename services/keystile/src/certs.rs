@@ -42,7 +42,8 @@ pub struct Issue {
         required_unless_present = "caller"
     )]
     role: Option<String>,
-    /// The program that shows it: letters, digits, `-`, `_` and `.`
+    /// The program that shows it: letters, digits, `-`, `_` and `.`. Its files are
+    /// caller-NAME.pem and caller-NAME-key.pem
     #[arg(long, value_name = "NAME")]
     caller: Option<String>,
     /// Where the certificate, its key and ca.pem are written [default: the authority's folder]

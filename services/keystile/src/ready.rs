@@ -31,7 +31,11 @@ pub async fn run(settings: &Settings, json: bool) -> anyhow::Result<()> {
         writeln!(out, "ready")?;
     }
     if !report.ready {
-        let why = if report.stopping { "it stops" } else { &missing };
+        let why = match (report.stopping, report.starting) {
+            (true, _) => "it stops",
+            (false, true) => "it starts; its log says what it waits for",
+            (false, false) => &missing,
+        };
         anyhow::bail!("not ready: {why}");
     }
     Ok(())

@@ -22,6 +22,7 @@ use axum::{
 use http::{StatusCode, header, request::Parts};
 use keystile_catalog::Catalog;
 use keystile_domain::{Clock as _, base62, entropy};
+use keystile_egress::{Allow, HostPort};
 use keystile_runtime::{
     Drain, Problem, SystemClock, SystemEntropy,
     health::{self, Readiness},
@@ -32,7 +33,7 @@ use keystile_runtime::{
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
-use url::Url;
+use url::{Host, Url};
 
 use crate::{Settings, wire};
 use notes::{Accounts, Note};
@@ -79,6 +80,18 @@ const PORT: u16 = 8094;
 pub(crate) fn base(url: &str) -> anyhow::Result<Url> {
     let parsed = Url::parse(url).ok().filter(|url| url.scheme() == "http" && url.path() == "/");
     parsed.context("sandbox.url must be http://host:port")
+}
+
+/// Lets egress dial the sandbox at `base`, and nothing else there.
+pub(crate) fn allow(base: &Url, allow: &mut Allow) -> anyhow::Result<()> {
+    let (host, port) = (base.host(), base.port_or_known_default());
+    let (host, port) = host.zip(port).context("sandbox.url has no host")?;
+    match host {
+        Host::Domain(name) => allow.hosts.push(HostPort::try_from(format!("{name}:{port}"))?),
+        Host::Ipv4(address) => allow.sockets.push((address, port).into()),
+        Host::Ipv6(address) => allow.sockets.push((address, port).into()),
+    }
+    Ok(())
 }
 
 /// `keystile sandbox`: serves the sandbox, and its probes, until Ctrl-C or SIGTERM.
@@ -279,4 +292,30 @@ struct Me {
 
 async fn who_am_i(account: Account) -> Json<Me> {
     Json(Me { account: account.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn egress_may_dial_the_sandbox_by_name_and_by_either_kind_of_address() {
+        let allowed = |url: &str| {
+            let mut allowed = Allow::default();
+            allow(&base(url).expect("a base"), &mut allowed).expect("a place");
+            allowed
+        };
+        for (url, socket) in [
+            ("http://127.0.0.1:8094", "127.0.0.1:8094"),
+            ("http://[::1]:8094", "[::1]:8094"),
+            ("http://[fd00::1]", "[fd00::1]:80"),
+        ] {
+            let allowed = allowed(url);
+            assert_eq!(allowed.sockets, [socket.parse().expect("a socket")], "{url}");
+            assert!(allowed.hosts.is_empty(), "{url}");
+        }
+        let named = allowed("http://sandbox:8094");
+        let host = HostPort::try_from("sandbox:8094".to_owned()).expect("a place");
+        assert_eq!((named.hosts, named.sockets), (vec![host], Vec::new()));
+    }
 }

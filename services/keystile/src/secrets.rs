@@ -6,10 +6,10 @@ use keystile_runtime::data_dir;
 
 use crate::{Settings, serve::role, wire};
 
-/// Makes what is absent of the installation's secrets in the data directory.
+/// Makes the installation's secrets in the data directory, unless they are there.
 ///
 /// # Errors
-/// A database there already needs the one that is absent.
+/// One is absent that a database there needs, or that others there were made with.
 pub fn init(settings: &Settings) -> anyhow::Result<()> {
     wire::make_secrets(settings)?;
     let dir = settings.data_dir.join("secrets");

@@ -19,7 +19,6 @@ use std::{
 use anyhow::Context as _;
 use keystile_catalog::Catalog;
 use keystile_domain::Role;
-use keystile_egress::HostPort;
 use keystile_runtime::{
     DataDir, Drain, SystemEntropy,
     grpc::{self, Stack},
@@ -119,18 +118,34 @@ pub async fn start(
     let hold = urls.any_file() || sandbox == Sandbox::Run;
     let data_dir = hold.then(|| stores::data_dir(settings)).transpose()?;
     let metrics = Metrics::new()?;
-    let services =
-        services(settings, here, &urls, data_dir.as_ref(), sandbox_addr, &metrics).await?;
-    measure::observe(&services, &metrics)?;
     let (edge, behind) = (Drain::new(), Drain::new());
-    let readiness = Readiness::new(edge.stopping());
+    let readiness = Readiness::starting(edge.stopping());
+    let Listeners { roles, telemetry } = listeners;
+    // Probes are answered while a database is waited for, or a supervisor would give up.
+    let probes = health::router(readiness.clone()).merge(metrics.router());
+    let probes = harden(probes, &Limits::default());
+    edge.spawn(serve(telemetry, probes, edge.clone(), Limits::default()));
+    let started = async {
+        let services =
+            services(settings, here, &urls, data_dir.as_ref(), sandbox_addr, &metrics).await?;
+        measure::observe(&services, &metrics)?;
+        work::watch(&services, &readiness);
+        listen(settings, roles, &services, &readiness, &metrics, &edge)?;
+        anyhow::Ok(services)
+    };
+    let services = match started.await {
+        Ok(services) => services,
+        Err(error) => {
+            edge.stop(Duration::ZERO, std::future::ready(())).await;
+            return Err(error);
+        }
+    };
     if let (Some(listener), Some(addr)) = (sandbox_listener, addresses.sandbox) {
         let router = sandbox::router(&base(addr)?);
         behind.spawn(sandbox::serve(listener, router, behind.clone()));
     }
-    work::watch(&services, &readiness);
     work::run(&services, &edge, &behind);
-    listen(settings, listeners, &services, &readiness, &metrics, &edge)?;
+    readiness.started();
     Ok(Running { addresses, data_dir, console: services.console, readiness, edge, behind })
 }
 
@@ -157,11 +172,12 @@ pub(crate) async fn migrate(settings: &Settings, here: &BTreeSet<Role>) -> anyho
     urls.connect().await?.migrate().await
 }
 
-/// Makes what is absent of the installation's secrets in the data directory.
+/// Makes the installation's secrets in the data directory, unless they are there. One that is
+/// missing among others, or beside a database, was lost: it is not made again.
 pub(crate) fn make_secrets(settings: &Settings) -> anyhow::Result<()> {
     let data_dir = stores::data_dir(settings)?;
     let urls = Urls::of(settings, &Role::ALL.into());
-    let stored = urls.any_file() && !urls.all_new();
+    let stored = Secrets::any_file(data_dir.path()) || urls.any_file() && !urls.all_new();
     let absent = if stored { Absent::Refuse } else { Absent::Generate };
     let secrets = Secrets::new(&settings.secrets, data_dir.path(), absent, &SystemEntropy);
     secrets.prepare(Role::ALL).map_err(stores::advised)
@@ -194,13 +210,8 @@ async fn services(
         allow.sockets.push(addr);
     } else if let Some(url) = &settings.sandbox.url {
         let url = sandbox::base(url)?;
+        sandbox::allow(&url, &mut allow)?;
         catalog = catalog.with_sandbox(&url);
-        let (host, port) = (url.host_str(), url.port_or_known_default());
-        let (host, port) = host.zip(port).context("sandbox.url has no host")?;
-        match host.parse() {
-            Ok(ip) => allow.sockets.push(SocketAddr::new(ip, port)),
-            Err(_) => allow.hosts.push(HostPort::try_from(format!("{host}:{port}"))?),
-        }
     }
     let parts = Parts { settings, secrets: &secrets, stores: &stores, catalog, allow, metrics };
     Services::build(parts, here).await
@@ -212,13 +223,12 @@ fn base(addr: SocketAddr) -> anyhow::Result<Url> {
 
 fn listen(
     settings: &Settings,
-    listeners: Listeners,
+    mut roles: BTreeMap<Role, TcpListener>,
     services: &Services,
     readiness: &Readiness,
     metrics: &Metrics,
     edge: &Drain,
 ) -> anyhow::Result<()> {
-    let mut roles = listeners.roles;
     if let (Some(gateway), Some(listener)) = (&services.gateway, roles.remove(&Role::Gateway)) {
         let router = metrics.measure(Role::Gateway, gateway.router());
         edge.spawn(serve(listener, router, edge.clone(), gateway.limits()));
@@ -239,9 +249,6 @@ fn listen(
             answer(settings, role, listener, stack, readiness, edge)?;
         }
     }
-    let probes = health::router(readiness.clone()).merge(metrics.router());
-    let probes = harden(probes, &Limits::default());
-    edge.spawn(serve(listeners.telemetry, probes, edge.clone(), Limits::default()));
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use keystile::{
 };
 use keystile_contract::{
     Failure, Identity, Transport,
+    identity::may_reach,
     proto::issuance::v1::{RegisterRequest, RenewRequest, log_service_client::LogServiceClient},
 };
 use keystile_domain::{Clock as _, Incarnation, Role};
@@ -26,6 +27,7 @@ use keystile_runtime::{
     grpc,
     mtls::{AUTHORITY, Credentials},
 };
+use keystile_testkit::{MockClock, Ports, eventually};
 use prost::Message as _;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -138,17 +140,27 @@ async fn every_method_is_answered_for_those_that_are_listed_and_for_nobody_else(
     let mut found = String::new();
     let mut calls = 0;
     for (role, path) in methods() {
-        let mut answered = Vec::new();
-        for identity in &identities {
+        let asked = identities.iter().map(|identity| {
             let tls = issue(&dir, identity).client(role).expect("usable");
-            let status = call(way(&running[&role], role, tls), &path).await;
-            assert_ne!(status.code(), Code::Unavailable, "{identity} {path}: {status:?}");
-            if status.code() == Code::PermissionDenied && reason(status) == "method_not_allowed" {
-                calls += 1;
-                continue;
-            }
+            let way = way(&running[&role], role, tls);
+            let path = path.as_str();
+            async move { (identity, call(way, path).await) }
+        });
+        let mut answered = Vec::new();
+        for (identity, status) in join_all(asked).await {
             calls += 1;
-            answered.push(identity.to_string());
+            // Who may call nothing of a role does not come in.
+            let outside = !may_reach(identity, role);
+            assert_eq!(
+                status.code() == Code::Unavailable,
+                outside,
+                "{identity} {path}: {status:?}"
+            );
+            let denied =
+                status.code() == Code::PermissionDenied && reason(status) == "method_not_allowed";
+            if !outside && !denied {
+                answered.push(identity.to_string());
+            }
         }
         found.extend([path.as_str(), ": ", &answered.join(", "), "\n"]);
     }
@@ -218,8 +230,9 @@ async fn reflection_is_off_and_a_path_that_is_no_method_reaches_nothing() {
             method.replacen("keystile", "%6beystile", 1),
             method.rsplit_once('/').expect("a service").0.to_owned(),
         ];
-        // One that may call much, and one that may call little.
-        for identity in [Identity::Role(Role::Console), Identity::caller("x").expect("a name")] {
+        let caller = Identity::caller("x").expect("a name");
+        let inside = Role::ALL.into_iter().map(Identity::Role).chain([caller]);
+        for identity in inside.filter(|identity| may_reach(identity, role)) {
             let way =
                 way(&running[&role], role, issue(&dir, &identity).client(role).expect("usable"));
             for path in &wrong {
@@ -229,7 +242,7 @@ async fn reflection_is_off_and_a_path_that_is_no_method_reaches_nothing() {
         }
     }
     // The table is by path, and a query is none of it.
-    let tls = issue(&dir, &Identity::Role(Role::Gateway)).client(Role::Issuance).expect("usable");
+    let tls = issue(&dir, &Identity::Role(Role::Vault)).client(Role::Issuance).expect("usable");
     let status = call(
         way(&running[&Role::Issuance], Role::Issuance, tls),
         "/keystile.issuance.v1.KeyService/CreateKey?keystile.verification.v1",
@@ -265,6 +278,38 @@ async fn an_issuance_that_begins_again_still_counts_the_followers_of_other_proce
     issuance.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_answered_while_a_database_is_waited_for() {
+    let _ = ring::default_provider().install_default();
+    let home = tempfile::tempdir().expect("a folder");
+    let mut ports = Ports::reserve();
+    let mut settings = Settings { data_dir: home.path().join("data"), ..Settings::default() };
+    settings.telemetry.listen = SocketAddr::from(([127, 0, 0, 1], ports.take()));
+    settings.triggers.listen = SocketAddr::from(([127, 0, 0, 1], ports.take()));
+    let nowhere = format!("postgres://keystile:x@127.0.0.1:{}/keystile", ports.take());
+    settings.triggers.database_url = Some(nowhere.into());
+    settings.secrets.sealing_keys =
+        vec!["1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned().into()];
+    let telemetry = settings.telemetry.listen;
+    let starting = tokio::spawn(async move {
+        let here = BTreeSet::from([Role::Triggers]);
+        wire::start(&settings, &here, Sandbox::Leave).await.map(drop)
+    });
+    eventually("it is alive and not ready", async || {
+        let status = async |path: &str| {
+            let answer = reqwest::get(format!("http://{telemetry}{path}")).await.ok()?;
+            Some((answer.status().as_u16(), answer.text().await.ok()?))
+        };
+        let (healthz, readyz) = (status("/healthz").await, status("/readyz").await);
+        healthz.is_some_and(|(status, _)| status == 200)
+            && readyz
+                .is_some_and(|(status, said)| status == 503 && said.contains("\"starting\":true"))
+    })
+    .await;
+    assert!(!starting.is_finished(), "it still waits");
+    starting.abort();
+}
+
 #[tokio::test]
 async fn a_part_without_certificates_is_told_how_to_make_them() {
     let home = tempfile::tempdir().expect("a folder");
@@ -286,6 +331,21 @@ async fn a_part_without_certificates_is_told_how_to_make_them() {
     let refused = wire::start(&settings, &here, Sandbox::Leave).await.err().expect("refuses");
     let told = keystile::advice::told(&refused);
     assert!(told.contains("is not the certificate of keystile://role/gateway"), "{told}");
+
+    // One that was valid once.
+    let long_ago = MockClock::default();
+    long_ago.set_wall(time::macros::datetime!(2020-01-01 0:00 UTC));
+    let gateway = Identity::Role(Role::Gateway);
+    let request =
+        Certificate { identity: &gateway, hosts: &[], lifetime: Duration::from_hours(24) };
+    let old = home.path().join("old");
+    certs::init(&old, &long_ago).expect("makes an authority");
+    certs::issue(&old, &old, &request, &long_ago).expect("issues");
+    let mut expired = settings.clone();
+    expired.tls.dir = Some(old);
+    let refused = wire::start(&expired, &here, Sandbox::Leave).await.err().expect("refuses");
+    let told = keystile::advice::told(&refused);
+    assert!(told.contains("is not valid now") && told.contains("certs issue"), "{told}");
 
     // And an address that is none.
     settings.verification.url = "http://verification:8090".to_owned();

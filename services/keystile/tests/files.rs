@@ -36,3 +36,57 @@ fn an_empty_data_directory_is_refused() {
     assert!(said.contains("data_dir is empty"), "{said}");
     assert_eq!(fs::read_dir(home.path()).expect("is there").count(), 0);
 }
+
+#[test]
+fn the_configuration_is_where_the_flag_or_else_the_variable_says() {
+    let home = tempfile::tempdir().expect("a directory");
+    let named = |name: &str| {
+        let path = home.path().join(format!("{name}.toml"));
+        fs::write(&path, format!("data_dir = '{}'", home.path().join(name).display()))
+            .expect("writes");
+        path.display().to_string()
+    };
+    let (one, two) = (named("one"), named("two"));
+    for (variable, flag, used) in [
+        (None, None, ".keystile"),
+        (Some(""), None, ".keystile"),
+        (Some(one.as_str()), None, "one"),
+        (Some(one.as_str()), Some(two.as_str()), "two"),
+        (Some(""), Some(two.as_str()), "two"),
+    ] {
+        let mut keystile = Command::new(env!("CARGO_BIN_EXE_keystile"));
+        keystile.args(["secrets", "init"]).current_dir(home.path()).env_remove("KEYSTILE_CONFIG");
+        keystile.envs(variable.map(|path| ("KEYSTILE_CONFIG", path)));
+        keystile.args(flag.map(|path| format!("--config={path}")));
+        let ran = keystile.output().expect("runs");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        let made = home.path().join(used);
+        fs::remove_dir_all(made).expect("is used");
+    }
+}
+
+#[test]
+fn a_lost_secret_is_not_made_again() {
+    let home = tempfile::tempdir().expect("a directory");
+    let init = || {
+        let mut keystile = Command::new(env!("CARGO_BIN_EXE_keystile"));
+        keystile.args(["secrets", "init", "--data-dir"]).arg(home.path()).output().expect("runs")
+    };
+    let read = |name: &str| fs::read(home.path().join("secrets").join(name)).ok();
+    let names = ["token-keys.key", "sealing-keys.key", "keks.key", "operator-token.key"];
+    assert!(init().status.success());
+    let made = names.map(read);
+    assert!(made.iter().all(Option::is_some));
+    assert!(init().status.success(), "nothing is missing");
+    assert_eq!(names.map(read), made);
+    for name in names {
+        let (path, kept) = (home.path().join("secrets").join(name), home.path().join("kept"));
+        fs::rename(&path, &kept).expect("is there");
+        let refused = init();
+        assert!(!refused.status.success() && !path.exists(), "{name}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(name) && said.contains("hint: restore"), "{said}");
+        fs::rename(&kept, &path).expect("restores");
+    }
+    assert!(init().status.success());
+}

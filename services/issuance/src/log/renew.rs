@@ -1,7 +1,7 @@
 //! Renewing a lease.
 
 use keystile_domain::{
-    Incarnation, Position,
+    Incarnation, Position, Role,
     log::{LogRow, Nonce},
 };
 
@@ -27,21 +27,23 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::UnknownIncarnation`] unless it is registered and not retiring;
-    /// [`Error::HistoryMismatch`] if what it applied is not of this log.
+    /// [`Error::AnotherRole`] if it is not of the caller's; [`Error::HistoryMismatch`] if what it
+    /// applied is not of this log.
     pub async fn renew(
         &self,
+        by: Role,
         incarnation: Incarnation,
         applied: Position,
         applied_nonce: Nonce,
     ) -> Result<Renewed, Error> {
         let Renewal { epoch, live, rows } = self.store.renewal(incarnation, applied.seq).await?;
-        if !live {
-            return Err(Error::UnknownIncarnation);
+        if live.ok_or(Error::UnknownIncarnation)? != by {
+            return Err(Error::AnotherRole);
         }
         if applied.history != epoch.history || !continues(&epoch, &rows, applied, applied_nonce) {
             return Err(Error::HistoryMismatch);
         }
-        self.barrier.acknowledge(incarnation, applied);
+        self.acknowledge(incarnation, applied);
         self.note_answered(incarnation);
         Ok(Renewed { head: epoch.position(), head_nonce: epoch.nonce, rows })
     }

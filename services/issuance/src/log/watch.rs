@@ -1,7 +1,7 @@
 //! Pushing rows as they are committed.
 
 use keystile_domain::{
-    Incarnation, Position,
+    Incarnation, Position, Role,
     log::{History, LogRow},
 };
 use tokio::sync::watch;
@@ -22,11 +22,17 @@ impl Service {
     /// Opens the stream of a registered follower, from what it applied.
     ///
     /// # Errors
-    /// [`Error::UnknownIncarnation`], [`Error::HistoryMismatch`].
-    pub async fn watch(&self, incarnation: Incarnation, applied: Position) -> Result<Rows, Error> {
+    /// [`Error::UnknownIncarnation`], [`Error::AnotherRole`], [`Error::HistoryMismatch`].
+    pub async fn watch(
+        &self,
+        by: Role,
+        incarnation: Incarnation,
+        applied: Position,
+    ) -> Result<Rows, Error> {
         let follower = self.store.follower(incarnation).await?;
-        if follower.is_none_or(|follower| follower.retiring) {
-            return Err(Error::UnknownIncarnation);
+        let live = follower.filter(|follower| !follower.retiring);
+        if live.ok_or(Error::UnknownIncarnation)?.role != by {
+            return Err(Error::AnotherRole);
         }
         if self.store.epoch().await?.history != applied.history {
             return Err(Error::HistoryMismatch);
@@ -35,9 +41,12 @@ impl Service {
         Ok(Rows { service: self.clone(), head: self.head.subscribe(), after: applied })
     }
 
-    /// Notes an acknowledgement from the stream of a registered follower.
+    /// Notes an acknowledgement of a registered follower by its own role, for the other processes as well: any of
+    /// them may wait for it.
     pub fn acknowledge(&self, incarnation: Incarnation, applied: Position) {
-        self.barrier.acknowledge(incarnation, applied);
+        if self.barrier.acknowledge(incarnation, applied) {
+            self.news.acknowledged(incarnation, applied);
+        }
     }
 }
 

@@ -11,13 +11,13 @@ use keystile_contract::{
         WatchResponse, log_service_server::LogService,
     },
 };
-use keystile_domain::{ErrorKind, Incarnation, Position, Role};
+use keystile_domain::{Incarnation, Position, Role};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    Service,
+    Error, Service,
     lease::Terms,
     log::{Registration, Rows},
 };
@@ -31,6 +31,14 @@ fn terms(terms: &Terms) -> LeaseTerms {
         renew_interval: Some(duration(terms.renew_interval)),
         drift_ppm: terms.drift_ppm,
         margin: Some(duration(terms.margin)),
+    }
+}
+
+/// The role that calls. Whose word counts for a follower decides whether a cut is over.
+fn caller<T>(request: &Request<T>) -> Result<Role, Error> {
+    match request.extensions().get() {
+        Some(Identity::Role(role)) => Ok(*role),
+        Some(Identity::Caller(_)) | None => Err(Error::AnotherRole),
     }
 }
 
@@ -49,9 +57,8 @@ impl LogService for Service {
         let resume_from = resume_from.as_ref();
         let role = Role::parse(role)
             .ok_or_else(|| Failure::invalid("role", "is not the name of a role"))?;
-        if request.extensions().get::<Identity>().is_none_or(|by| *by != Identity::Role(role)) {
-            let message = "a role registers for itself only";
-            return Err(Failure::new(ErrorKind::Forbidden, "role_mismatch", message).into());
+        if role != caller(&request)? {
+            return Err(Error::AnotherRole.into());
         }
         let new = Registration {
             incarnation: parse("incarnation", incarnation)?,
@@ -73,11 +80,12 @@ impl LogService for Service {
         &self,
         request: Request<RenewRequest>,
     ) -> Result<Response<RenewResponse>, Status> {
+        let by = caller(&request)?;
         let RenewRequest { incarnation, applied, applied_nonce } = request.get_ref();
         let incarnation = parse("incarnation", incarnation)?;
         let applied = required_position("applied", applied.as_ref())?;
         let applied_nonce = nonce("applied_nonce", applied_nonce)?;
-        let renewed = Service::renew(self, incarnation, applied, applied_nonce).await?;
+        let renewed = Service::renew(self, by, incarnation, applied, applied_nonce).await?;
         Ok(Response::new(RenewResponse {
             head: Some(position(&renewed.head)),
             head_nonce: renewed.head_nonce.0.to_vec(),
@@ -91,11 +99,12 @@ impl LogService for Service {
         &self,
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let by = caller(&request)?;
         let mut inbound = request.into_inner();
         let opening = inbound.message().await?;
         let opening = opening.ok_or_else(|| Failure::invalid("incarnation", "is required"))?;
         let (incarnation, applied) = acknowledgement(&opening)?;
-        let rows = Service::watch(self, incarnation, applied).await?;
+        let rows = Service::watch(self, by, incarnation, applied).await?;
         let (outbound, stream) = mpsc::channel(QUEUED);
         let service = self.clone();
         tokio::spawn(async move {

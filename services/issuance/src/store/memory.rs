@@ -9,17 +9,20 @@ use keystile_domain::{
     log::{History, LogRow, Nonce},
 };
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 
 use super::{
-    After, AuditQuery, AuditRecord, Epoch, FactsOf, FollowerRecord, KeyQuery, KeyRecord, KeySort,
-    Operation, Renewal, ScopeStatus, Store, TeamRecord, Tx, fold,
+    After, AuditQuery, AuditRecord, Epoch, FactsOf, FollowerRecord, Hearing, KeyQuery, KeyRecord,
+    KeySort, Operation, Renewal, ScopeStatus, Store, TeamRecord, Tx, fold,
 };
 use crate::Error;
 
 /// A store that ends with its process.
 #[derive(Debug, Clone)]
-pub struct MemoryStore(Arc<Mutex<State>>);
+pub struct MemoryStore(Arc<Mutex<State>>, broadcast::Sender<String>);
+
+/// Texts that are kept for who hears slowly.
+const TOLD: usize = 1_024;
 
 #[derive(Debug, Clone)]
 struct State {
@@ -37,7 +40,7 @@ impl MemoryStore {
     /// An empty store in `history`, settled, whose sequence 0 has `nonce`.
     #[must_use]
     pub fn new(history: History, nonce: Nonce) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             epoch: Epoch { history, head: 0, nonce, settled: history },
             log: Vec::new(),
             operations: Vec::new(),
@@ -46,7 +49,8 @@ impl MemoryStore {
             keys: Vec::new(),
             scopes: Vec::new(),
             followers: Vec::new(),
-        })))
+        };
+        Self(Arc::new(Mutex::new(state)), broadcast::Sender::new(TOLD))
     }
 
     /// Goes on in another history, as a restored database does.
@@ -223,7 +227,8 @@ impl Store for MemoryStore {
 
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
         let state = self.0.lock().await;
-        let live = state.followers.iter().any(|one| one.incarnation == id && !one.retiring);
+        let live = state.followers.iter().find(|one| one.incarnation == id && !one.retiring);
+        let live = live.map(|follower| follower.role);
         Ok(Renewal { epoch: state.epoch, live, rows: state.rows_after(after) })
     }
 
@@ -247,6 +252,16 @@ impl Store for MemoryStore {
     async fn settle(&self, history: History) -> Result<(), Error> {
         self.0.lock().await.epoch.settled = history;
         Ok(())
+    }
+
+    async fn tell(&self, text: &str) -> Result<(), Error> {
+        // Nobody hears: nothing is lost that somebody waits for.
+        let _ = self.1.send(text.to_owned());
+        Ok(())
+    }
+
+    async fn hear(&self) -> Result<Box<dyn Hearing>, Error> {
+        Ok(Box::new(self.1.subscribe()))
     }
 }
 
@@ -378,5 +393,16 @@ impl Tx for MemoryTx {
 
     async fn log_after(&mut self, after: u64) -> Result<Vec<LogRow>, Error> {
         Ok(self.draft.rows_after(after))
+    }
+}
+
+#[async_trait]
+impl Hearing for broadcast::Receiver<String> {
+    async fn next(&mut self) -> Result<Option<String>, Error> {
+        match self.recv().await {
+            Ok(text) => Ok(Some(text)),
+            Err(broadcast::error::RecvError::Lagged(_)) => Ok(None),
+            Err(broadcast::error::RecvError::Closed) => Err(Error::Defect("the store is gone")),
+        }
     }
 }

@@ -17,8 +17,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    AuditQuery, AuditRecord, Epoch, FactsOf, FollowerRecord, KeyQuery, KeyRecord, Operation,
-    Renewal, Store, TeamRecord, Tx,
+    AuditQuery, AuditRecord, Epoch, FactsOf, FollowerRecord, Hearing, KeyQuery, KeyRecord,
+    Operation, Renewal, Store, TeamRecord, Tx,
     entity::{audit, epoch, follower, grant, key, log, operation, scope_status, secret, team},
     migration::Migrator,
 };
@@ -301,7 +301,7 @@ impl Store for SqlStore {
         // One statement, so that the mark of retirement, the head and the tail are of one instant
         // on Postgres as well, without a transaction.
         const RENEWAL: &str = "SELECT e.database_id, e.head, e.nonce AS head_nonce, e.settled, \
-             f.retiring, l.seq, l.nonce, l.previous_nonce, l.scope_kind, l.scope_id, l.kind, \
+             f.retiring, f.role, l.seq, l.nonce, l.previous_nonce, l.scope_kind, l.scope_id, l.kind, \
              l.cut, l.operation_id, l.created_at \
              FROM epoch e LEFT JOIN followers f ON f.incarnation = $1 \
              LEFT JOIN log l ON l.seq > $2 ORDER BY l.seq";
@@ -334,6 +334,24 @@ impl Store for SqlStore {
             .exec(self.0.read())
             .await?;
         Ok(())
+    }
+
+    async fn tell(&self, text: &str) -> Result<(), Error> {
+        Ok(self.0.tell(CHANNEL, text).await?)
+    }
+
+    async fn hear(&self) -> Result<Box<dyn Hearing>, Error> {
+        Ok(Box::new(self.0.listen(CHANNEL).await?))
+    }
+}
+
+/// The channel of issuance's own database.
+const CHANNEL: &str = "keystile_issuance";
+
+#[async_trait]
+impl Hearing for sql::Listener {
+    async fn next(&mut self) -> Result<Option<String>, Error> {
+        Ok(sql::Listener::next(self).await?)
     }
 }
 

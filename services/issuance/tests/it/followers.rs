@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keystile_contract::{
-    Transport,
+    Identity, Transport,
     convert::position,
     proto::{
         common::v1::Position,
@@ -13,7 +13,7 @@ use keystile_contract::{
         },
     },
 };
-use keystile_domain::{Clock, ErrorKind, Incarnation, log::History};
+use keystile_domain::{Clock, ErrorKind, Incarnation, Role, log::History};
 use keystile_issuance::Config;
 use tokio_util::sync::CancellationToken;
 
@@ -157,6 +157,28 @@ async fn a_follower_registers_once_and_resumes_where_the_log_reaches_back() {
             world.log().register(RegisterRequest { role: "vault".into(), ..request(None) }).await,
         );
         assert_eq!(refused.reason, "role_mismatch", "a role registers for itself only");
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_its_role_speaks_for_a_follower() {
+    for world in [World::sqlite().await, World::memory().await] {
+        let mut follower = Follower::register(&world).await;
+        let begun = follower.begun.clone();
+        for role in [Role::Vault, Role::Triggers, Role::Console] {
+            let mut log = world.log_as(Identity::Role(role));
+            let renew = RenewRequest {
+                incarnation: follower.incarnation.clone(),
+                applied: begun.head.clone(),
+                applied_nonce: begun.head_nonce.clone(),
+            };
+            assert_eq!(World::refused(log.renew(renew).await).reason, "role_mismatch");
+            let incarnation = follower.incarnation.clone();
+            let watch = WatchRequest { incarnation, applied: begun.head.clone() };
+            let refused = log.watch(tokio_stream::once(watch)).await;
+            assert_eq!(World::refused(refused).reason, "role_mismatch");
+        }
+        follower.catch_up().await;
     }
 }
 

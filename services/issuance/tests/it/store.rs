@@ -30,7 +30,7 @@ struct Bench {
     store: Arc<dyn Store>,
     entropy: SeededEntropy,
     /// What the store stands on, for as long as it is used.
-    _ground: Ground,
+    ground: Ground,
 }
 
 enum Ground {
@@ -47,7 +47,7 @@ async fn benches() -> [Bench; 3] {
         let store = SqlStore::open(database, &SeededEntropy::new(3)).await;
         Arc::new(store.expect("opens"))
     };
-    let bench = |store, ground| Bench { store, entropy: SeededEntropy::new(4), _ground: ground };
+    let bench = |store, ground| Bench { store, entropy: SeededEntropy::new(4), ground };
     let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
     [
         bench(Arc::new(memory), Ground::Nothing),
@@ -221,7 +221,7 @@ async fn a_renewal_reads_head_tail_and_follower_at_once() {
         let row = bench.append(Scope::Team(bench.team().id), NOW).await;
         let incarnation = Incarnation::generate(NOW, &bench.entropy);
         let unknown = bench.store.renewal(incarnation, 0).await.expect("reads");
-        assert!(!unknown.live);
+        assert_eq!(unknown.live, None);
         assert_eq!((unknown.epoch.head, unknown.rows), (1, vec![row]));
         let follower = FollowerRecord {
             incarnation,
@@ -234,7 +234,7 @@ async fn a_renewal_reads_head_tail_and_follower_at_once() {
         tx.insert_follower(&follower).await.expect("inserts");
         tx.commit().await.expect("commits");
         let renewal = bench.store.renewal(incarnation, 1).await.expect("reads");
-        assert!(renewal.live && renewal.rows.is_empty());
+        assert!(renewal.live.is_some() && renewal.rows.is_empty());
         assert_eq!(bench.store.follower(incarnation).await.expect("reads"), Some(follower));
         assert_eq!(bench.store.followers_of(1).await.expect("reads"), vec![], "it came later");
         assert_eq!(bench.store.followers_of(2).await.expect("reads"), vec![incarnation]);
@@ -250,7 +250,7 @@ async fn a_renewal_reads_head_tail_and_follower_at_once() {
         let mut tx = bench.store.begin().await.expect("begins");
         tx.mark_retiring(late + time::Duration::seconds(1)).await.expect("marks");
         tx.commit().await.expect("commits");
-        assert!(!bench.store.renewal(incarnation, 1).await.expect("reads").live);
+        assert_eq!(bench.store.renewal(incarnation, 1).await.expect("reads").live, None);
         assert_eq!(bench.store.retiring().await.expect("reads"), vec![incarnation]);
         let mut tx = bench.store.begin().await.expect("begins");
         assert_eq!(tx.followers().await.expect("reads"), vec![incarnation], "still counted");
@@ -301,6 +301,26 @@ async fn facts_say_which_grants_are_usable() {
             for of in [FactsOf::Kid(key.kid), FactsOf::Key(key.id)] {
                 let (_, facts) = bench.store.facts(of).await.expect("reads");
                 assert_eq!(facts.expect("facts").grants[0].usable, usable);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_is_heard_by_every_process_that_listens() {
+    for bench in benches().await {
+        if matches!(bench.ground, Ground::Folder { .. }) {
+            // SQLite has one process: there is nobody to tell.
+            bench.store.tell("anything").await.expect("told");
+            continue;
+        }
+        let mut listeners =
+            [bench.store.hear().await.expect("hears"), bench.store.hear().await.expect("hears")];
+        bench.store.tell("one").await.expect("told");
+        bench.store.tell("two").await.expect("told");
+        for listener in &mut listeners {
+            for text in ["one", "two"] {
+                assert_eq!(listener.next().await.expect("hears").as_deref(), Some(text));
             }
         }
     }

@@ -229,8 +229,11 @@ impl World {
     }
 
     pub(crate) fn log(&self) -> LogServiceClient<Transport> {
-        let verification = Identity::Role(Role::Verification);
-        LogServiceClient::new(local(self.service.grpc().prepare(), verification))
+        self.log_as(Identity::Role(Role::Verification))
+    }
+
+    pub(crate) fn log_as(&self, identity: Identity) -> LogServiceClient<Transport> {
+        LogServiceClient::new(local(self.service.grpc().prepare(), identity))
     }
 
     pub(crate) fn operation(&self) -> String {

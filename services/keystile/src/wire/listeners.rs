@@ -57,7 +57,7 @@ impl Listeners {
 /// Who may call a role over gRPC.
 pub(super) fn callers(settings: &Settings, role: Role, at: SocketAddr) -> anyhow::Result<Callers> {
     if let Some(credentials) = ways::credentials(settings, role)? {
-        return Ok(Callers::Certified(credentials.server()?));
+        return Ok(Callers::Certified(role, credentials.server()?));
     }
     if role != Role::Verification {
         let message = format!("{role} is called by other processes, and tls.dir is not set");

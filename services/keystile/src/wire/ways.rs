@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -11,13 +12,14 @@ use keystile_contract::{
     Identity, Transport,
     transport::{self, Deferred},
 };
-use keystile_domain::Role;
+use keystile_domain::{Clock as _, Role};
 use keystile_runtime::{
     SystemClock, SystemEntropy,
     grpc::{self, Peers, Stack},
     mtls::Credentials,
     telemetry::traced,
 };
+use rustls::pki_types::UnixTime;
 
 use crate::{Settings, advice::Advice};
 
@@ -92,5 +94,12 @@ impl<'a> Ways<'a> {
 /// The certificate of a role of this process, where there are any.
 pub(super) fn credentials(settings: &Settings, role: Role) -> anyhow::Result<Option<Credentials>> {
     let Some(dir) = &settings.tls.dir else { return Ok(None) };
-    Ok(Some(Credentials::read(dir, &Identity::Role(role)).context("tls.dir")?))
+    let credentials = Credentials::read(dir, &Identity::Role(role)).context("tls.dir")?;
+    let now = u64::try_from(SystemClock.now().unix_timestamp()).unwrap_or_default();
+    if !credentials.valid_at(UnixTime::since_unix_epoch(Duration::from_secs(now))) {
+        let message = format!("{role}'s certificate in {} is not valid now", dir.display());
+        let hint = format!("keystile certs issue --role {role} renews one that has expired");
+        return Err(Advice::new(message, hint).into());
+    }
+    Ok(Some(credentials))
 }

@@ -141,6 +141,19 @@ pub fn may_call(identity: &Identity, path: &str) -> bool {
     })
 }
 
+/// May `identity` call any method of `role`? Whoever may not has no reason to connect.
+#[must_use]
+pub fn may_reach(identity: &Identity, role: Role) -> bool {
+    let of_role = |rule: &&Rule| {
+        let package = rule.service.strip_prefix("keystile.");
+        package.and_then(|rest| rest.split_once('.')).is_some_and(|(of, _)| of == role.as_str())
+    };
+    RULES.iter().filter(of_role).any(|rule| match identity {
+        Identity::Role(caller) => rule.roles.contains(caller),
+        Identity::Caller(_) => rule.callers,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message;
@@ -190,6 +203,25 @@ mod tests {
         ] {
             assert_eq!(Identity::from_uri(&wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_role_is_reached_by_those_that_may_call_it() {
+        use Role::{Console, Gateway, Issuance, Triggers, Vault, Verification};
+
+        let callers = |role| -> Vec<Role> {
+            let reaches = |from: &Role| may_reach(&Identity::Role(*from), role);
+            Role::ALL.into_iter().filter(reaches).collect()
+        };
+        assert_eq!(callers(Issuance), [Verification, Vault, Triggers, Console]);
+        assert_eq!(callers(Verification), [Gateway]);
+        assert_eq!(callers(Vault), [Issuance, Triggers, Gateway, Console]);
+        assert_eq!(callers(Triggers), [Gateway, Console]);
+        assert_eq!(callers(Gateway), []);
+        let billing = Identity::caller("billing").expect("a name");
+        let reached: Vec<_> =
+            Role::ALL.into_iter().filter(|role| may_reach(&billing, *role)).collect();
+        assert_eq!(reached, [Verification]);
     }
 
     #[test]

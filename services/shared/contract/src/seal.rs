@@ -73,6 +73,30 @@ impl Error {
     }
 }
 
+/// Subkeys that were handed over are not what a role can work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSubkeys {
+    /// Those of a pair that the role needs are not among them.
+    #[error("there is none for {label}, which {role} needs")]
+    Missing {
+        /// The role.
+        role: Role,
+        /// The pair.
+        label: String,
+    },
+    /// One version of a pair has two.
+    #[error("{label} has version {version} twice")]
+    Twice {
+        /// The pair.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// No roles seal that for one another.
+    #[error("{0} is no kind/minter/audience")]
+    Unknown(String),
+}
+
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 struct Subkey([u8; 32]);
 
@@ -112,23 +136,32 @@ impl SealKeys {
     /// Takes subkeys as [`SealKeys::labelled`] tells them, of which `role` uses its own.
     ///
     /// # Errors
-    /// The label of a pair that `role` needs and that is not among them.
+    /// [`InvalidSubkeys`] names the label.
     pub fn from_labelled<'a>(
         role: Role,
         given: impl IntoIterator<Item = (&'a str, u32, &'a [u8; 32])>,
-    ) -> Result<Self, String> {
-        let mut by_label: BTreeMap<&str, BTreeMap<u32, Subkey>> = BTreeMap::new();
+    ) -> Result<Self, InvalidSubkeys> {
+        let mut by_label: BTreeMap<String, BTreeMap<u32, Subkey>> = PAIRS
+            .map(|(kind, minter, audience)| (pair_label(kind, minter, audience), BTreeMap::new()))
+            .into();
         for (label, version, key) in given {
-            by_label.entry(label).or_default().insert(version, Subkey(*key));
+            let versions = by_label.get_mut(label);
+            let versions = versions.ok_or_else(|| InvalidSubkeys::Unknown(label.to_owned()))?;
+            if versions.insert(version, Subkey(*key)).is_some() {
+                return Err(InvalidSubkeys::Twice { label: label.to_owned(), version });
+            }
         }
         let own =
             PAIRS.into_iter().filter(|(_, minter, audience)| [*minter, *audience].contains(&role));
         let subkeys = own.map(|(kind, minter, audience)| {
             let label = pair_label(kind, minter, audience);
-            let versions = by_label.get(label.as_str()).cloned().ok_or(label)?;
-            Ok(((kind as i32, minter, audience), versions))
+            let versions = by_label.remove(&label).filter(|versions| !versions.is_empty());
+            Ok((
+                (kind as i32, minter, audience),
+                versions.ok_or(InvalidSubkeys::Missing { role, label })?,
+            ))
         });
-        Ok(Self { role, subkeys: subkeys.collect::<Result<_, String>>()? })
+        Ok(Self { role, subkeys: subkeys.collect::<Result<_, InvalidSubkeys>>()? })
     }
 
     /// What this role holds, for handing it over: `<kind>/<minter>/<audience>`, version, subkey.
@@ -315,8 +348,20 @@ mod tests {
         let given = || told.iter().map(|(label, at, key)| (label.as_str(), *at, key));
         let handed = SealKeys::from_labelled(Role::Issuance, given()).expect("complete");
         assert!(handed.open(SealKind::Actor, &sealed, NOW).is_ok());
-        let missing = SealKeys::from_labelled(Role::Issuance, given().take(2)).err();
-        assert_eq!(missing.as_deref(), Some("capability/issuance/vault"));
+        let refused = |role, given: &[(&str, u32, &[u8; 32])]| {
+            SealKeys::from_labelled(role, given.iter().copied()).err()
+        };
+        let missing = refused(Role::Issuance, &given().take(2).collect::<Vec<_>>());
+        let (role, label) = (Role::Issuance, "capability/issuance/vault".to_owned());
+        assert_eq!(missing, Some(InvalidSubkeys::Missing { role, label }));
+        let again: Vec<_> = given().chain([("actor/console/issuance", 2, &[9; 32])]).collect();
+        let label = "actor/console/issuance".to_owned();
+        let twice = Some(InvalidSubkeys::Twice { label, version: 2 });
+        assert_eq!(refused(Role::Issuance, &again), twice);
+        assert_eq!(refused(Role::Gateway, &again), twice, "also of what it does not use");
+        let more: Vec<_> = given().chain([("actor/console/gateway", 1, &[9; 32])]).collect();
+        let unknown = Some(InvalidSubkeys::Unknown("actor/console/gateway".to_owned()));
+        assert_eq!(refused(Role::Issuance, &more), unknown);
         let gateway = SealKeys::from_labelled(Role::Gateway, []).expect("needs none");
         assert_eq!(gateway.labelled().count(), 0);
     }

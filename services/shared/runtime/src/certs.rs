@@ -8,7 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{DnsName, UnixTime};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -18,6 +18,8 @@ use crate::{
 };
 
 const AUTHORITY_KEY: &str = "ca-key.pem";
+/// What the name of a key's file ends in, after its certificate's.
+const KEY_SUFFIX: &str = "-key";
 const AUTHORITY_NAME: &str = "Keystile certificate authority";
 const AUTHORITY_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
 /// Machines whose clocks are a little behind accept a new certificate at once.
@@ -41,6 +43,9 @@ pub enum Error {
     /// Half of an authority is lost, and a new one would not fit the other half.
     #[error("{} has one of {AUTHORITY} and {AUTHORITY_KEY} without the other", .0.display())]
     HalfAuthority(std::path::PathBuf),
+    /// A caller whose certificate would be another caller's key.
+    #[error("no caller's name ends in {KEY_SUFFIX}: files of keys do")]
+    CallerName,
     /// A host that no certificate can name.
     #[error("{0:?} is neither a host name nor an address")]
     Host(String),
@@ -58,7 +63,7 @@ pub enum Error {
     /// The library refuses.
     #[error("cannot make a certificate: {0}")]
     Generate(#[from] rcgen::Error),
-    /// What was written does not read back.
+    /// The authority does not vouch for what its key signs, or what was written does not read back.
     #[error(transparent)]
     Unusable(#[from] mtls::Error),
 }
@@ -112,16 +117,22 @@ pub struct Request<'a> {
 }
 
 /// Issues a certificate by the authority of `dir` and writes it, its key and the authority's
-/// certificate into `out`. One that is there and valid for another third of the lifetime is left.
+/// certificate into `out`. One that is there, names every host and is valid for another third of the
+/// lifetime is left.
 ///
 /// # Errors
-/// [`Error::NoAuthority`], [`Error::Host`].
+/// [`Error::NoAuthority`], [`Error::CallerName`], [`Error::Host`]; an authority whose two files do
+/// not belong together. Nothing is written then.
 pub fn issue(
     dir: &Path,
     out: &Path,
     request: &Request<'_>,
     clock: &dyn Clock,
 ) -> Result<Made, Error> {
+    if matches!(request.identity, Identity::Caller(name) if name.ends_with(KEY_SUFFIX)) {
+        return Err(Error::CallerName);
+    }
+    let names = alternative_names(request)?;
     let now = clock.now();
     if still_good(dir, out, request, now) {
         return Ok(Made::AlreadyThere);
@@ -132,7 +143,7 @@ pub fn issue(
     let pair = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.distinguished_name = named(&request.identity.to_string());
-    params.subject_alt_names = alternative_names(request)?;
+    params.subject_alt_names = names;
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -140,6 +151,7 @@ pub fn issue(
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     (params.not_before, params.not_after) = (now - BACKDATED, now + request.lifetime);
     let made = params.signed_by(&pair, &issuer)?;
+    mtls::vouched(dir, made.der(), unix(now))?;
     let (certificate, key) = mtls::files(out, request.identity);
     data_dir::write_private(&key, &Zeroizing::new(pair.serialize_pem()))?;
     data_dir::write_private(&certificate, &made.pem())?;
@@ -150,13 +162,18 @@ pub fn issue(
 
 fn still_good(dir: &Path, out: &Path, request: &Request<'_>, now: OffsetDateTime) -> bool {
     let same_authority = fs::read(dir.join(AUTHORITY)).ok() == fs::read(out.join(AUTHORITY)).ok();
-    let later = (now + request.lifetime / 3).unix_timestamp();
-    let later = Duration::from_secs(u64::try_from(later).unwrap_or(0));
     same_authority
         && Credentials::read(out, request.identity).is_ok_and(|there| {
             // A key that was written without its certificate is no pair.
-            there.server().is_ok() && there.valid_at(UnixTime::since_unix_epoch(later))
+            there.server().is_ok()
+                && there.valid_at(unix(now + request.lifetime / 3))
+                && hosts(request).all(|host| there.names(host))
         })
+}
+
+fn unix(at: OffsetDateTime) -> UnixTime {
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 fn copy_authority(dir: &Path, out: &Path) -> Result<(), Error> {
@@ -165,18 +182,22 @@ fn copy_authority(dir: &Path, out: &Path) -> Result<(), Error> {
     Ok(data_dir::write_private(&to, &text)?)
 }
 
-fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
-    let mut names = vec![SanType::URI(request.identity.uri().try_into()?)];
+fn hosts<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a str> {
     let own = match request.identity {
         Identity::Role(role) => vec![Role::as_str(*role), "localhost", "127.0.0.1", "::1"],
         Identity::Caller(_) => Vec::new(),
     };
-    for host in own.into_iter().chain(request.hosts.iter().map(String::as_str)) {
+    own.into_iter().chain(request.hosts.iter().map(String::as_str))
+}
+
+fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
+    let mut names = vec![SanType::URI(request.identity.uri().try_into()?)];
+    for host in hosts(request) {
         let name = if let Ok(address) = host.parse::<IpAddr>() {
             SanType::IpAddress(address)
         } else {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
-            if host.is_empty() || !host.bytes().all(plain) {
+            // What a client would not look for is found in no certificate.
+            if DnsName::try_from(host.strip_prefix("*.").unwrap_or(host)).is_err() {
                 return Err(Error::Host(host.to_owned()));
             }
             SanType::DnsName(host.try_into()?)
@@ -190,6 +211,8 @@ fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, path::PathBuf};
+
     use keystile_testkit::MockClock;
 
     use super::*;
@@ -233,17 +256,84 @@ mod tests {
     }
 
     #[test]
+    fn no_name_of_a_caller_overwrites_what_is_somebody_elses() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = MockClock::default();
+        init(home.path(), &clock).expect("makes");
+        let vault = Identity::Role(Role::Vault);
+        issue(home.path(), home.path(), &request(&vault, &[]), &clock).expect("issues");
+        let before = files(home.path());
+        for name in ["ca", "vault", "vault.pem", "billing"] {
+            let caller = Identity::caller(name).expect("a name");
+            issue(home.path(), home.path(), &request(&caller, &[]), &clock).expect("issues");
+        }
+        let after = files(home.path());
+        assert_eq!(after.len(), before.len() + 2 * 4);
+        assert!(before.iter().all(|(name, text)| after.get(name) == Some(text)));
+        for name in ["ca-key", "vault-key", "billing-key"] {
+            let caller = Identity::caller(name).expect("a name");
+            let refused = issue(home.path(), home.path(), &request(&caller, &[]), &clock);
+            assert!(matches!(refused, Err(Error::CallerName)), "{name}: {refused:?}");
+        }
+        assert_eq!(files(home.path()), after);
+    }
+
+    #[test]
+    fn what_cannot_be_issued_leaves_every_file_as_it_was() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (dir, other) = (home.path().join("ca"), home.path().join("other"));
+        let clock = MockClock::default();
+        init(&dir, &clock).expect("makes");
+        init(&other, &clock).expect("makes");
+        let vault = Identity::Role(Role::Vault);
+        let out = home.path().join("vault");
+        issue(&dir, &out, &request(&vault, &[]), &clock).expect("issues");
+        let before = files(&out);
+        clock.advance(YEAR);
+        let refused = || issue(&dir, &out, &request(&vault, &[]), &clock).expect_err("refuses");
+        fs::copy(other.join(AUTHORITY), dir.join(AUTHORITY)).expect("copies");
+        assert!(matches!(refused(), Error::Unusable(mtls::Error::Unusable { .. })));
+        fs::remove_file(dir.join(AUTHORITY)).expect("is there");
+        assert!(matches!(refused(), Error::Unusable(mtls::Error::Io { .. })));
+        fs::remove_file(dir.join(AUTHORITY_KEY)).expect("is there");
+        assert!(matches!(refused(), Error::NoAuthority(_)));
+        assert_eq!(files(&out), before);
+    }
+
+    fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = fs::read_dir(dir).expect("is there");
+        let paths = entries.map(|entry| entry.expect("reads").path());
+        paths.map(|path| (path.clone(), fs::read(path).expect("reads"))).collect()
+    }
+
+    #[test]
     fn a_host_that_is_none_is_named() {
         let home = tempfile::tempdir().expect("a folder");
         let clock = MockClock::default();
         init(home.path(), &clock).expect("makes");
         let caller = Identity::caller("billing").expect("a name");
-        for wrong in ["", "a b", "keystile://role/issuance", "é"] {
+        for wrong in ["", "a b", "keystile://role/issuance", "é", "*", "a.*.b", "10.0.0.256"] {
             let hosts = [wrong.to_owned()];
             let refused = issue(home.path(), home.path(), &request(&caller, &hosts), &clock);
             assert!(matches!(refused, Err(Error::Host(_))), "{wrong}: {refused:?}");
         }
-        let hosts = ["db-1.internal".to_owned(), "10.0.0.1".to_owned()];
-        issue(home.path(), home.path(), &request(&caller, &hosts), &clock).expect("issues");
+    }
+
+    #[test]
+    fn a_certificate_that_lacks_a_host_is_not_good() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = MockClock::default();
+        init(home.path(), &clock).expect("makes");
+        let vault = Identity::Role(Role::Vault);
+        let ask = |hosts: &[&str]| {
+            let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+            issue(home.path(), home.path(), &request(&vault, &hosts), &clock).expect("issues")
+        };
+        assert_eq!(ask(&[]), Made::New);
+        for more in ["vault-1.internal", "*.vault.internal", "DB_1", "10.0.0.1", "fd00::1"] {
+            assert_eq!(ask(&["a.internal", more]), Made::New, "{more}");
+            assert_eq!(ask(&["a.internal", more]), Made::AlreadyThere, "{more}");
+            assert_eq!(ask(&[more]), Made::AlreadyThere, "{more}");
+        }
     }
 }

@@ -15,7 +15,7 @@ const PREFIX: &str = "KEYSTILE_";
 /// Variables that `keystile dev` writes for the shell to use. They configure nothing.
 const NOT_OURS: &str = "KEYSTILE_DEMO_";
 /// Names the file, where no flag does.
-pub const FILE_VARIABLE: &str = "KEYSTILE_CONFIG";
+const FILE_VARIABLE: &str = "KEYSTILE_CONFIG";
 
 /// A field set on the command line.
 #[derive(Debug, Clone)]
@@ -57,22 +57,23 @@ pub enum Error {
     Value(#[from] ValueError),
 }
 
-/// Reads a `T` from `file`, this process's environment and `flags`, the later winning field by
-/// field. Text from variables and flags becomes what the field is: numbers, switches, and lists
-/// separated by commas.
+/// Reads a `T` from `file`, or else the file that `KEYSTILE_CONFIG` names, this process's environment
+/// and `flags`, the later winning field by field. Text from variables and flags becomes what the
+/// field is: numbers, switches, and lists separated by commas.
 ///
 /// # Errors
 /// [`Error`] names the field and where it came from; unknown fields are errors.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn load<T: DeserializeOwned>(file: Option<&Path>, flags: &[Flag]) -> Result<T, Error> {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let named = std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let variables = std::env::vars_os().filter_map(|(name, value)| {
         // What is not UTF-8 is not ours; other programs' variables are theirs.
         Some((name.into_string().ok()?, value.into_string().ok()?))
     });
-    load_from(file, variables, flags)
+    load_from(file.or(named.as_deref()), variables, flags)
 }
 
-/// The same from a given environment.
+/// The same from a given file and environment.
 ///
 /// # Errors
 /// As [`load`].

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
@@ -17,6 +20,7 @@ type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Syn
 #[derive(Clone)]
 pub struct Readiness {
     checks: Arc<RwLock<Vec<(String, Check)>>>,
+    starting: Arc<AtomicBool>,
     stopping: CancellationToken,
 }
 
@@ -45,6 +49,9 @@ pub struct RoleReport {
 pub struct Report {
     /// Should it get work?
     pub ready: bool,
+    /// Is it still waiting for what it needs to start, such as a database?
+    #[serde(default)]
+    pub starting: bool,
     /// Is it on its way out?
     pub stopping: bool,
     /// Each role.
@@ -56,7 +63,19 @@ impl Readiness {
     /// look elsewhere while it drains.
     #[must_use]
     pub fn new(stopping: CancellationToken) -> Self {
-        Self { checks: Arc::default(), stopping }
+        Self { checks: Arc::default(), starting: Arc::default(), stopping }
+    }
+
+    /// The same while it starts: alive, and not ready before [`Readiness::started`].
+    #[must_use]
+    pub fn starting(stopping: CancellationToken) -> Self {
+        let starting = Arc::new(AtomicBool::new(true));
+        Self { checks: Arc::default(), starting, stopping }
+    }
+
+    /// From now on it is as ready as its roles are.
+    pub fn started(&self) {
+        self.starting.store(false, Ordering::Relaxed);
     }
 
     /// Adds a role. `check` is asked for every report and must answer quickly; its error says in a
@@ -78,9 +97,10 @@ impl Readiness {
             RoleReport { role, ready: missing.is_none(), missing }
         });
         let roles = futures::future::join_all(asked).await;
+        let starting = self.starting.load(Ordering::Relaxed);
         let stopping = self.stopping.is_cancelled();
-        let ready = !stopping && roles.iter().all(|role| role.ready);
-        Report { ready, stopping, roles }
+        let ready = !starting && !stopping && roles.iter().all(|role| role.ready);
+        Report { ready, starting, stopping, roles }
     }
 }
 
@@ -111,6 +131,15 @@ mod tests {
         let report = readiness.report().await;
         assert!(!report.ready);
         assert_eq!(report.roles[1].missing.as_deref(), Some("no lease yet"));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_starts_is_not_ready() {
+        let readiness = Readiness::starting(CancellationToken::new());
+        let report = readiness.report().await;
+        assert!(!report.ready && report.starting);
+        readiness.started();
+        assert!(readiness.report().await.ready);
     }
 
     #[tokio::test]

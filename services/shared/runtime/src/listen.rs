@@ -1,10 +1,11 @@
 //! The accept loop under the HTTP and the gRPC listeners.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,6 +22,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::Drain;
@@ -41,7 +43,7 @@ pub(crate) struct Bounds {
 
 /// Accepts until the drain's soft phase; connections then finish the requests they have. `open`
 /// makes of a connection what is read and written, and the service that answers on it; it has the
-/// time for a request's head.
+/// time for a request's head, and less where slots are short.
 pub(crate) async fn accept<F, O, I, S>(
     listener: TcpListener,
     open: F,
@@ -60,9 +62,13 @@ pub(crate) async fn accept<F, O, I, S>(
 {
     let stopping = drain.stopping();
     let slots = Arc::new(Semaphore::new(bounds.connections));
+    let opening = Opening::default();
     loop {
         // A slot first: beyond the cap, clients wait in the system's queue, not in our memory.
         let accepted = async {
+            if slots.available_permits() == 0 {
+                opening.end_oldest();
+            }
             let slot = Arc::clone(&slots).acquire_owned().await;
             (slot, listener.accept().await)
         };
@@ -74,13 +80,16 @@ pub(crate) async fn accept<F, O, I, S>(
             Ok((stream, peer)) => {
                 // Answers are small and written whole: waiting for more only delays them.
                 let _ = stream.set_nodelay(true);
-                let opening = open(stream, peer);
+                let opens = open(stream, peer);
                 let (stopping, stays) = (drain.stopping(), drain.clone());
+                let place = opening.begin();
                 drain.spawn(async move {
                     let opened = tokio::select! {
-                        opened = tokio::time::timeout(bounds.header_timeout, opening) => opened,
+                        opened = tokio::time::timeout(bounds.header_timeout, opens) => opened,
                         () = stopping.cancelled() => return,
+                        () = place.ended() => return,
                     };
+                    drop(place);
                     match opened {
                         Ok(Ok((io, service))) => connection(io, service, stays, bounds).await,
                         Ok(Err(error)) => tracing::debug!(%error, %peer, "refused a connection"),
@@ -95,6 +104,53 @@ pub(crate) async fn accept<F, O, I, S>(
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
+    }
+}
+
+/// The connections whose peers have not shown who they are, oldest first. When slots are short the
+/// oldest makes room: whoever means to speak does so within milliseconds, so a flood of silent
+/// connections evicts itself.
+#[derive(Clone, Default)]
+struct Opening(Arc<Mutex<(u64, BTreeMap<u64, CancellationToken>)>>);
+
+/// A place among them, until dropped.
+struct Place {
+    opening: Opening,
+    number: u64,
+    end: CancellationToken,
+}
+
+impl Opening {
+    fn with<T>(&self, work: impl FnOnce(&mut (u64, BTreeMap<u64, CancellationToken>)) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn begin(&self) -> Place {
+        let end = CancellationToken::new();
+        let number = self.with(|(next, places)| {
+            *next += 1;
+            places.insert(*next, end.clone());
+            *next
+        });
+        Place { opening: self.clone(), number, end }
+    }
+
+    fn end_oldest(&self) {
+        if let Some((_, end)) = self.with(|(_, places)| places.pop_first()) {
+            end.cancel();
+        }
+    }
+}
+
+impl Place {
+    async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.opening.with(|(_, places)| places.remove(&self.number));
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -93,12 +94,13 @@ pub struct Credentials {
     key: PrivateKeyDer<'static>,
 }
 
-/// The files of an identity in a folder: certificate and key.
+/// The files of an identity in a folder: certificate and key. No caller's name makes them those of
+/// a role or of the authority.
 #[must_use]
 pub fn files(dir: &Path, identity: &Identity) -> (PathBuf, PathBuf) {
     let name = match identity {
-        Identity::Role(role) => role.as_str(),
-        Identity::Caller(name) => name,
+        Identity::Role(role) => role.to_string(),
+        Identity::Caller(name) => format!("caller-{name}"),
     };
     (dir.join(format!("{name}.pem")), dir.join(format!("{name}-key.pem")))
 }
@@ -109,14 +111,7 @@ impl Credentials {
     /// # Errors
     /// [`Error`] names the file.
     pub fn read(dir: &Path, identity: &Identity) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        let authority = dir.join(AUTHORITY);
-        for certificate in certificates(&authority)? {
-            roots.add(certificate).map_err(|_| Error::Malformed {
-                path: authority.clone(),
-                what: "certificate of an authority",
-            })?;
-        }
+        let roots = roots(dir)?;
         let (path, key_path) = files(dir, identity);
         let chain = certificates(&path)?;
         if self::identity(&chain).as_ref() != Some(identity) {
@@ -176,9 +171,45 @@ impl Credentials {
         signed(&self.chain, &self.roots, &provider(), at).is_ok()
     }
 
+    /// Does the certificate name `host`, a host name or an address?
+    #[must_use]
+    pub fn names(&self, host: &str) -> bool {
+        let Some(Ok(certificate)) = self.chain.first().map(webpki::EndEntityCert::try_from) else {
+            return false;
+        };
+        match host.parse::<IpAddr>() {
+            Ok(address) => {
+                certificate.verify_is_valid_for_subject_name(&ServerName::from(address)).is_ok()
+            }
+            Err(_) => certificate.valid_dns_names().any(|name| name == host),
+        }
+    }
+
     fn unusable(&self) -> impl FnOnce(rustls::Error) -> Error + '_ {
         |cause| Error::Unusable { path: self.path.clone(), cause }
     }
+}
+
+/// The authority of `dir`.
+fn roots(dir: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    let path = dir.join(AUTHORITY);
+    for certificate in certificates(&path)? {
+        let what = "certificate of an authority";
+        roots.add(certificate).map_err(|_| Error::Malformed { path: path.clone(), what })?;
+    }
+    Ok(roots)
+}
+
+/// Does the authority of `dir` vouch for `certificate` at `now`?
+pub(crate) fn vouched(
+    dir: &Path,
+    certificate: &CertificateDer<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let chain = std::slice::from_ref(certificate);
+    signed(chain, &roots(dir)?, &provider(), now)
+        .map_err(|cause| Error::Unusable { path: dir.join(AUTHORITY), cause })
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -192,8 +223,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     found.ok_or_else(|| Error::Malformed { path: path.to_owned(), what: "certificate" })
 }
 
-/// Who a chain belongs to, which says nothing about whether it is genuine. A certificate that
-/// claims two identities has none.
+/// Who a chain belongs to, which says nothing about whether it is genuine. A certificate with two
+/// URIs has none; a URI that is not UTF-8 names nobody and does not count.
 #[must_use]
 pub fn identity(chain: &[CertificateDer<'_>]) -> Option<Identity> {
     let certificate = webpki::EndEntityCert::try_from(chain.first()?).ok()?;

@@ -1,9 +1,12 @@
 //! The secrets of an installation: where they come from and when they may be made.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use keystile_contract::SealKeys;
+use keystile_contract::{SealKeys, seal::InvalidSubkeys};
 use keystile_domain::{
     Role, base62,
     entropy::{self, Entropy},
@@ -31,6 +34,9 @@ pub struct Config {
     /// What `/api/operator/v1` demands.
     pub operator_token: Option<SecretString>,
 }
+
+/// Those that are kept in files.
+const FIELDS: [&str; 4] = ["token_keys", "sealing_keys", "keks", "operator_token"];
 
 /// May absent secrets be made?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +92,9 @@ pub enum Error {
         /// The field of the `secrets` section.
         field: &'static str,
     },
-    /// A role was handed the subkeys of another.
-    #[error("secrets.sealing_subkeys has none for {label}, which {role} needs")]
-    NoSubkey {
-        /// The role.
-        role: Role,
-        /// Kind, minter and audience.
-        label: String,
-    },
+    /// A role was handed the subkeys of another, or two for one.
+    #[error("secrets.sealing_subkeys: {0}")]
+    Subkeys(#[from] InvalidSubkeys),
     /// Two keys claim one version.
     #[error("secrets.{field} has version {version} twice")]
     Twice {
@@ -108,6 +109,9 @@ pub enum Error {
     /// An operator token that could be guessed.
     #[error("secrets.operator_token needs at least 32 characters")]
     WeakOperatorToken,
+    /// An operator token that not every configuration and header can hold as it is.
+    #[error("secrets.operator_token must be visible ASCII without quotes and backslashes")]
+    OperatorTokenForm,
     /// The token keys form no ring.
     #[error("secrets.token_keys: {0}")]
     Ring(#[from] InvalidRing),
@@ -127,6 +131,12 @@ impl<'a> Secrets<'a> {
         entropy: &'a dyn Entropy,
     ) -> Self {
         Self { config, data_dir, absent, entropy }
+    }
+
+    /// Is any secret's file in `data_dir`? Then others that are absent were lost.
+    #[must_use]
+    pub fn any_file(data_dir: &Path) -> bool {
+        FIELDS.iter().any(|field| file(data_dir, field).exists())
     }
 
     /// Reads, or makes, all that these roles need.
@@ -168,7 +178,7 @@ impl<'a> Secrets<'a> {
     /// The subkeys of sealed messages that `role` holds. The gateway has none.
     ///
     /// # Errors
-    /// [`Error::NoSubkey`], and what every secret has.
+    /// [`Error::Subkeys`], and what every secret has.
     pub fn seal_keys(&self, role: Role) -> Result<SealKeys, Error> {
         const FIELD: &str = "sealing_subkeys";
         if role == Role::Gateway {
@@ -188,7 +198,7 @@ impl<'a> Secrets<'a> {
         let given = given
             .iter()
             .map(|(label, version, key)| (*label, *version, SecretBox::expose_secret(key)));
-        SealKeys::from_labelled(role, given).map_err(|label| Error::NoSubkey { role, label })
+        Ok(SealKeys::from_labelled(role, given)?)
     }
 
     /// Wrap vault's data keys.
@@ -202,7 +212,7 @@ impl<'a> Secrets<'a> {
     /// What `/api/operator/v1` demands.
     ///
     /// # Errors
-    /// [`Error::WeakOperatorToken`], and what every secret has.
+    /// [`Error::WeakOperatorToken`], [`Error::OperatorTokenForm`], and what every secret has.
     pub fn operator_token(&self) -> Result<SecretString, Error> {
         let token = if let Some(token) = &self.config.operator_token {
             token.clone()
@@ -217,6 +227,10 @@ impl<'a> Secrets<'a> {
         };
         if token.expose_secret().len() < 32 {
             return Err(Error::WeakOperatorToken);
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte);
+        if !token.expose_secret().bytes().all(plain) {
+            return Err(Error::OperatorTokenForm);
         }
         Ok(token)
     }
@@ -282,7 +296,7 @@ impl<'a> Secrets<'a> {
         field: &'static str,
         make: impl FnOnce() -> String,
     ) -> Result<Zeroizing<String>, Error> {
-        let path = self.data_dir.join(format!("secrets/{}.key", field.replace('_', "-")));
+        let path = file(self.data_dir, field);
         if let Some(text) = data_dir::read_private(&path)? {
             return Ok(Zeroizing::new(text));
         }
@@ -293,6 +307,10 @@ impl<'a> Secrets<'a> {
         data_dir::write_private(&path, &text)?;
         Ok(text)
     }
+}
+
+fn file(data_dir: &Path, field: &str) -> PathBuf {
+    data_dir.join(format!("secrets/{}.key", field.replace('_', "-")))
 }
 
 fn parse<'t>(
@@ -412,6 +430,27 @@ mod tests {
     }
 
     #[test]
+    fn two_subkeys_of_one_version_and_labels_of_nobody_are_refused_without_their_text() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let handed = |labels: &[&str]| {
+            let lines = labels.iter().map(|label| format!("{label}:1:{KEY}").into());
+            let config = Config { sealing_subkeys: lines.collect(), ..Config::default() };
+            let refused =
+                with(&config, &dir, Absent::Refuse, |secrets| secrets.seal_keys(Role::Triggers));
+            refused.map(drop).map_err(|error| error.to_string())
+        };
+        let own = ["actor/console/triggers", "capability/verification/triggers"];
+        handed(&own).expect("complete");
+        for (more, says) in [
+            (own[0], "secrets.sealing_subkeys: actor/console/triggers has version 1 twice"),
+            ("actor/console/root", "secrets.sealing_subkeys: actor/console/root is no"),
+        ] {
+            let said = handed(&[own[0], own[1], more]).expect_err("refuses");
+            assert!(said.starts_with(says) && !said.contains(KEY), "{said}");
+        }
+    }
+
+    #[test]
     fn a_lost_key_is_not_replaced_while_something_is_stored() {
         let (dir, config) = (tempfile::tempdir().expect("a directory"), Config::default());
         with(&config, &dir, Absent::Generate, all).expect("makes");
@@ -454,8 +493,15 @@ mod tests {
             assert!(said.contains("secrets.token_keys"), "{said}");
             assert!(!said.contains("hunter2") && !said.contains(KEY), "{said}");
         }
-        let config = Config { operator_token: Some("short".into()), ..Config::default() };
-        let refused = with(&config, &dir, Absent::Generate, all);
-        assert!(matches!(refused, Err(Error::WeakOperatorToken)));
+        let operator_token = |token: &str| {
+            let config = Config { operator_token: Some(token.into()), ..Config::default() };
+            with(&config, &dir, Absent::Generate, |secrets| secrets.derive(Role::Console))
+        };
+        assert!(matches!(operator_token("short"), Err(Error::WeakOperatorToken)));
+        for wrong in ["\"", "'", "\\", "\n", " ", "é"] {
+            let refused = operator_token(&wrong.repeat(32));
+            assert!(matches!(refused, Err(Error::OperatorTokenForm)), "{wrong:?}");
+        }
+        operator_token(&"!#$~".repeat(8)).expect("needs no escapes");
     }
 }

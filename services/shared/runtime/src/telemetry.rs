@@ -67,8 +67,8 @@ pub struct Config {
     /// Where traces go, OTLP over gRPC: `http://collector:4317`. Absent: nowhere, and nothing of
     /// `OpenTelemetry` runs.
     pub otlp_endpoint: Option<String>,
-    /// The part of the traces that begin here that are kept, from 0 to 1. A trace that began
-    /// elsewhere is kept if it was kept there.
+    /// The part of the traces that begin here or outside that are kept, from 0 to 1. One that comes
+    /// from another role or an identified caller is kept if it was kept there.
     pub sample_ratio: f64,
     /// The name of this process among others like it. Absent: a random one each start.
     pub service_instance: Option<String>,
@@ -176,7 +176,7 @@ pub fn init(config: &Config, level: &str, roles: Option<&[String]>) -> Result<Gu
     let traces = if let (Some(endpoint), Some(roles)) = (&config.otlp_endpoint, roles) {
         let exporter = export::Exporter::new(config, endpoint, roles)?;
         registry.with(lines.with_filter(filter)).with(exporter.layer()).try_init()?;
-        context::begin();
+        context::begin(config.sample_ratio);
         Some(exporter)
     } else {
         registry.with(lines).with(filter).try_init()?;

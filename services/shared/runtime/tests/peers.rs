@@ -1,6 +1,16 @@
 //! Roles of different processes: mutual TLS, identities, and connections that are lost.
 
-use std::{future::pending, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::pending,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use keystile_contract::{
     Failure, Identity, Transport,
@@ -27,11 +37,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
-/// A log that answers everybody, and whose stream says nothing.
-struct Silent;
+/// A log that answers everybody, and whose stream says nothing but where it is.
+struct Silent(SocketAddr);
 
 type Rows = std::pin::Pin<Box<dyn futures::Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
@@ -54,7 +65,10 @@ impl LogService for Silent {
     }
 
     async fn watch(&self, _: Request<Streaming<WatchRequest>>) -> Result<Response<Rows>, Status> {
-        Ok(Response::new(Box::pin(futures::stream::pending())))
+        let mut rows: Response<Rows> = Response::new(Box::pin(futures::stream::pending()));
+        let at = self.0.to_string().parse().expect("text");
+        rows.metadata_mut().insert("at", at);
+        Ok(rows)
     }
 }
 
@@ -116,16 +130,33 @@ impl Authority {
 }
 
 async fn listen(at: SocketAddr, tls: Arc<ServerConfig>) -> (SocketAddr, Drain) {
+    listen_with(at, tls, None, Limits::default()).await
+}
+
+/// One that is ready once somebody says so.
+async fn listen_with(
+    at: SocketAddr,
+    tls: Arc<ServerConfig>,
+    ready: Option<Arc<AtomicBool>>,
+    limits: Limits,
+) -> (SocketAddr, Drain) {
     let listener = TcpListener::bind(at).await.expect("a port");
     let at = listener.local_addr().expect("bound");
     let drain = Drain::new();
+    let readiness = Readiness::new(drain.stopping());
+    if let Some(ready) = ready {
+        readiness.add("issuance", move || {
+            let ready = ready.load(Ordering::Relaxed);
+            std::future::ready(if ready { Ok(()) } else { Err("not yet".to_owned()) })
+        });
+    }
     let serving = serve(
         listener,
-        stack(Routes::new(LogServiceServer::new(Silent)), Limits::default()),
-        Callers::Certified(tls),
-        Readiness::new(drain.stopping()),
+        stack(Routes::new(LogServiceServer::new(Silent(at))), Limits::default()),
+        Callers::Certified(Role::Issuance, tls),
+        readiness,
         drain.clone(),
-        Limits::default(),
+        limits,
     );
     drain.spawn(async move { serving.await.expect("listens") });
     (at, drain)
@@ -150,8 +181,13 @@ async fn a_role_is_who_its_certificate_says() {
     let (at, drain) = authority.replica(anywhere()).await;
     let answer = register(&authority.way(Role::Vault, Role::Issuance, &[at])).await;
     assert_eq!((answer.reason.as_str(), answer.message.as_str()), ("asked_by", "role/vault"));
+    // Who may call other methods of the role is told so; who may call none does not come in.
+    let way = authority.way(Role::Vault, Role::Issuance, &[at]);
+    let lookup = FactServiceClient::new(way).lookup(LookupRequest::default()).await;
+    let refused = Failure::from(lookup.expect_err("not for vault"));
+    assert_eq!(refused.reason, "method_not_allowed");
     let answer = register(&authority.way(Role::Gateway, Role::Issuance, &[at])).await;
-    assert_eq!(answer.reason, "method_not_allowed");
+    assert_eq!(answer.kind, ErrorKind::Unavailable);
     end(&drain).await;
 }
 
@@ -172,11 +208,16 @@ async fn nobody_reaches_a_role_that_shows_another_certificate() {
 
 /// What a listener does with a client that shows this: does it ever read a byte of its answer?
 async fn spoken_to(at: SocketAddr, tls: Arc<ClientConfig>) -> bool {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     let stream = TcpStream::connect(at).await.expect("listens");
     let name = ServerName::try_from("issuance").expect("a name");
     let Ok(mut stream) = TlsConnector::from(tls).connect(name, stream).await else { return false };
+    answered(&mut stream).await
+}
+
+/// Is there an answer to the beginning of HTTP/2?
+async fn answered(stream: &mut TlsStream<TcpStream>) -> bool {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     let _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
     matches!(stream.read(&mut [0; 16]).await, Ok(1..))
 }
@@ -227,6 +268,143 @@ async fn a_lost_replica_costs_nothing_while_there_is_another_and_one_that_return
         register(&way).await.reason == "asked_by"
     })
     .await;
+    end(&drain).await;
+}
+
+/// Whether a peer with these credentials gets an answer at all.
+async fn comes_in(authority: &Authority, at: SocketAddr, role: Role) -> bool {
+    let tls = authority.role(role).client(Role::Issuance).expect("usable");
+    spoken_to(at, tls).await
+}
+
+#[tokio::test]
+async fn silent_connections_make_room_for_those_that_speak() {
+    let authority = Authority::new();
+    let limits = Limits { connections: 8, ..Limits::default() };
+    let tls = authority.role(Role::Issuance).server().expect("usable");
+    let (at, drain) = listen_with(anywhere(), tls, None, limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 * limits.connections {
+        silent.push(TcpStream::connect(at).await.expect("listens"));
+    }
+    for _ in 0..limits.connections {
+        assert!(comes_in(&authority, at, Role::Vault).await);
+    }
+    drop(silent);
+    end(&drain).await;
+}
+
+#[tokio::test]
+async fn one_peer_cannot_take_every_connection() {
+    let authority = Authority::new();
+    let limits = Limits { connections: 8, ..Limits::default() };
+    let tls = authority.role(Role::Issuance).server().expect("usable");
+    let (at, drain) = listen_with(anywhere(), tls, None, limits).await;
+    let tls = authority.role(Role::Vault).client(Role::Issuance).expect("usable");
+    let mut held = Vec::new();
+    for number in 0..limits.connections {
+        let stream = TcpStream::connect(at).await.expect("listens");
+        let name = ServerName::try_from("issuance").expect("a name");
+        let opened = TlsConnector::from(Arc::clone(&tls)).connect(name, stream).await;
+        let mut stream = opened.expect("a handshake");
+        // A quarter of all is a role's share.
+        assert_eq!(answered(&mut stream).await, number < 2, "{number}");
+        held.push(stream);
+    }
+    assert!(comes_in(&authority, at, Role::Triggers).await, "another has its own share");
+    held.clear();
+    keystile_testkit::eventually("who left may come again", async || {
+        comes_in(&authority, at, Role::Vault).await
+    })
+    .await;
+    end(&drain).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_in_good_order_costs_no_call() {
+    let authority = Authority::new();
+    let (first, mut first_drain) = authority.replica(anywhere()).await;
+    let (second, second_drain) = authority.replica(anywhere()).await;
+    let way = authority.way(Role::Vault, Role::Issuance, &[first, second]);
+    let over = CancellationToken::new();
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (way, over) = (way.clone(), over.clone());
+            tokio::spawn(async move {
+                let mut calls = 0;
+                while !over.is_cancelled() {
+                    let answer = register(&way).await;
+                    assert_eq!(answer.reason, "asked_by", "{answer:?}");
+                    calls += 1;
+                }
+                calls
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        end(&first_drain).await;
+        (_, first_drain) = authority.replica(first).await;
+        // Used again: a drain that nobody notices shows nothing.
+        let connected = authority.way(Role::Vault, Role::Issuance, &[first]);
+        keystile_testkit::eventually("it is up", async || {
+            register(&connected).await.reason == "asked_by"
+        })
+        .await;
+    }
+    over.cancel();
+    let mut calls = 0;
+    for caller in callers {
+        calls += caller.await.expect("no call was lost");
+    }
+    println!("{calls} calls while a replica was restarted ten times");
+    end(&first_drain).await;
+    end(&second_drain).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_do_its_work_is_passed_over_while_another_can() {
+    let authority = Authority::new();
+    let (first, first_drain) = authority.replica(anywhere()).await;
+    let tls = authority.role(Role::Issuance).server().expect("usable");
+    let ready = Arc::new(AtomicBool::new(false));
+    let (second, second_drain) =
+        listen_with(anywhere(), tls, Some(Arc::clone(&ready)), Limits::default()).await;
+    let way = authority.way(Role::Vault, Role::Issuance, &[first, second]);
+    let told_by = async |way: &Transport| {
+        let mut log = LogServiceClient::new(way.clone());
+        let watch = log.watch(futures::stream::pending()).await.expect("answers");
+        watch.metadata().get("at").expect("says where").to_str().expect("text").to_owned()
+    };
+    keystile_testkit::eventually("both are known", async || {
+        let mut told = BTreeSet::new();
+        for _ in 0..4 {
+            told.insert(told_by(&way).await);
+        }
+        told == BTreeSet::from([first.to_string()])
+    })
+    .await;
+    for _ in 0..10 {
+        assert_eq!(told_by(&way).await, first.to_string());
+    }
+    ready.store(true, Ordering::Relaxed);
+    keystile_testkit::eventually("the second has work", async || {
+        told_by(&way).await == second.to_string()
+    })
+    .await;
+    end(&first_drain).await;
+    end(&second_drain).await;
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_hides_no_other_replica() {
+    let authority = Authority::new();
+    let (at, drain) = authority.replica(anywhere()).await;
+    let peers = format!("https://gone.invalid:8091,{at}").parse().expect("places");
+    let tls = authority.role(Role::Vault).client(Role::Issuance).expect("usable");
+    let way =
+        peer(Role::Issuance, peers, tls, Arc::new(SystemClock), Arc::new(SeededEntropy::new(1)));
+    keystile_testkit::eventually("it answers", async || register(&way).await.reason == "asked_by")
+        .await;
     end(&drain).await;
 }
 

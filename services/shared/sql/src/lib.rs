@@ -6,6 +6,7 @@
 //! Never: knows a table. Driver text stops here: [`Error`] carries none of it.
 
 mod bounded;
+mod bulletin;
 mod connect;
 mod error;
 mod instant;
@@ -14,6 +15,7 @@ mod postgres;
 mod transaction;
 
 pub use bounded::Bounded;
+pub use bulletin::{LONGEST, Listener};
 pub use connect::{Backend, Database, Pool};
 pub use error::Error;
 pub use instant::{from_micros, micros};

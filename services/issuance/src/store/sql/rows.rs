@@ -122,6 +122,10 @@ pub(super) fn new_log_row(row: &LogRow, at: OffsetDateTime) -> log::ActiveModel 
 }
 
 /// Reads the joined rows of a renewal: the head in each, a row of the log where there is one.
+fn role(stored: &str) -> Result<Role, Error> {
+    Role::parse(stored).ok_or(corrupt("role"))
+}
+
 pub(super) fn renewal(found: &[QueryResult]) -> Result<Renewal, Error> {
     let first = found.first().ok_or(corrupt("epoch"))?;
     let head = epoch(&epoch::Model {
@@ -131,7 +135,10 @@ pub(super) fn renewal(found: &[QueryResult]) -> Result<Renewal, Error> {
         nonce: first.try_get("", "head_nonce")?,
         settled: first.try_get("", "settled")?,
     })?;
-    let live = first.try_get::<Option<bool>>("", "retiring")? == Some(false);
+    let live = match first.try_get::<Option<bool>>("", "retiring")? {
+        Some(false) => Some(role(&first.try_get::<String>("", "role")?)?),
+        Some(true) | None => None,
+    };
     let mut rows = Vec::with_capacity(found.len());
     for one in found {
         if one.try_get::<Option<i64>>("", "seq")?.is_some() {
@@ -321,7 +328,7 @@ pub(super) fn new_grant(key: KeyId, record: &Grant) -> grant::ActiveModel {
 pub(super) fn follower(row: &follower::Model) -> Result<FollowerRecord, Error> {
     Ok(FollowerRecord {
         incarnation: Incarnation::from_uuid(row.incarnation),
-        role: Role::parse(&row.role).ok_or(corrupt("role"))?,
+        role: role(&row.role)?,
         since: seq(row.since)?,
         answered_at: from_micros(row.answered_at)?,
         retiring: row.retiring,

@@ -1,10 +1,13 @@
 //! The way to a role of other processes: connections to all of its replicas, kept open.
 //!
-//! Each replica has one HTTP/2 connection, made again with growing pauses when it is lost. Calls
-//! take the connections in turn. A call that cannot have reached anybody is sent again over another
-//! one; any other failure is UNAVAILABLE, since nobody can tell how far it came.
+//! Each replica has one HTTP/2 connection, made again with growing pauses when it is lost, and is
+//! asked over it whether it can do its work (`grpc.health.v1`). Calls take in turn those that can, or
+//! all if none can. A call that nobody has processed is sent again over another connection: what was
+//! never sent, and what RFC 9113 §8.7 says was not processed. Any other failure is UNAVAILABLE, since
+//! nobody can tell how far the call came.
 
 mod keeper;
+mod replay;
 
 use std::{
     net::SocketAddr,
@@ -24,6 +27,8 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, body::Body};
 use url::Url;
+
+use self::replay::{Replay, Sending};
 
 /// How long after the last connection was lost calls wait for another: a restart may be shorter than
 /// this, and who asks is better served by a late answer than by an early refusal. From then on they
@@ -60,7 +65,14 @@ impl std::str::FromStr for Peers {
     }
 }
 
-type Line = (SocketAddr, SendRequest<Body>);
+/// A connection to a replica.
+#[derive(Clone)]
+struct Line {
+    address: SocketAddr,
+    sender: SendRequest<Sending>,
+    /// Does the replica say that it can do its work?
+    serving: bool,
+}
 
 /// The connections that are open now, and when the last one was added or taken off.
 struct Open {
@@ -118,21 +130,24 @@ impl Lines {
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
-        let mut request = addressed(request, self.role)?;
+        let (parts, body) = addressed(request, self.role)?.into_parts();
+        let body = Replay::new(body);
         loop {
-            let (address, mut line) = self.line().await?;
-            let mut failed = match line.try_send_request(request).await {
+            let sending = body.send().ok_or_else(|| self.unavailable())?;
+            let mut line = self.line().await?;
+            let request = Request::from_parts(parts.clone(), sending);
+            let mut failed = match line.sender.try_send_request(request).await {
                 Ok(response) => return Ok(response.map(|body| Body::new(Lost(body)))),
                 Err(failed) => failed,
             };
-            let Some(unsent) = failed.take_message() else {
-                let error = failed.into_error();
+            let unsent = failed.take_message().is_some();
+            let error = failed.into_error();
+            if !unsent && !unprocessed(&error) {
+                let address = line.address;
                 tracing::debug!(role = %self.role, %address, %error, "a call was lost");
                 return Err(self.unavailable());
-            };
-            // The connection was over before anything was sent. Its keeper takes it off the list,
-            // or has already.
-            request = unsent;
+            }
+            // That connection is over. Its keeper takes it off the list, or has already.
             tokio::task::yield_now().await;
         }
     }
@@ -141,13 +156,15 @@ impl Lines {
     async fn line(&self) -> Result<Line, Failure> {
         let mut open = self.open.clone();
         let patience = (open.borrow().changed_at + CONNECT_WAIT).since(self.clock.tick());
-        let some = open.wait_for(|open| open.lines.iter().any(|(_, line)| !line.is_closed()));
+        let some = open.wait_for(|open| open.lines.iter().any(|line| !line.sender.is_closed()));
         let Ok(Ok(open)) = tokio::time::timeout(patience, some).await else {
             return Err(self.unavailable());
         };
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let usable: Vec<_> = open.lines.iter().filter(|(_, line)| !line.is_closed()).collect();
-        let chosen = usable.get(turn % usable.len().max(1)).copied().cloned();
+        let usable: Vec<_> = open.lines.iter().filter(|line| !line.sender.is_closed()).collect();
+        let serving: Vec<_> = usable.iter().filter(|line| line.serving).copied().collect();
+        let among = if serving.is_empty() { usable } else { serving };
+        let chosen = among.get(turn % among.len().max(1)).copied().cloned();
         chosen.ok_or_else(|| self.unavailable())
     }
 
@@ -155,6 +172,18 @@ impl Lines {
         let message = format!("{} cannot be reached", self.role);
         Failure::new(ErrorKind::Unavailable, "unavailable", message)
     }
+}
+
+/// Does the failure say that the far end has not processed the request? A connection that is closed
+/// in good order refuses what came after its end, and a stream can be refused by itself.
+fn unprocessed(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_remote()
+            && (cause.is_go_away() && cause.reason() == Some(h2::Reason::NO_ERROR)
+                || cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 /// Generated clients name the method only; HTTP/2 wants to know of whom it is asked.

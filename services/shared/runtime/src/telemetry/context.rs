@@ -1,30 +1,35 @@
 //! W3C trace context: which trace a call belongs to, across processes.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use keystile_domain::entropy;
 use opentelemetry::{
     Context,
     propagation::{Extractor, Injector, TextMapPropagator as _},
-    trace::TraceContextExt as _,
+    trace::{SpanContext, TraceContextExt as _, TraceFlags, TraceState},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::SystemEntropy;
+
 const PARENT: HeaderName = HeaderName::from_static("traceparent");
 const STATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Belongs to the global subscriber, and is as global: set when that exports spans.
-static EXPORTING: AtomicBool = AtomicBool::new(false);
+/// The part of the traces that begin here or outside that are kept. Belongs to the global
+/// subscriber, and is as global: set when that exports spans.
+static RATIO: OnceLock<f64> = OnceLock::new();
 
-pub(super) fn begin() {
-    EXPORTING.store(true, Relaxed);
+pub(super) fn begin(sample_ratio: f64) {
+    // Only who takes the global subscriber gets here, which is once.
+    let _ = RATIO.set(sample_ratio);
 }
 
 /// Are spans exported? Where not, no work is done for them.
 pub(crate) fn exporting() -> bool {
-    EXPORTING.load(Relaxed)
+    RATIO.get().is_some()
 }
 
 /// Whose context arrives.
@@ -32,7 +37,8 @@ pub(crate) fn exporting() -> bool {
 pub(crate) enum Incoming {
     /// A service's or an identified caller's.
     Known,
-    /// Anybody's: which trace it belongs to is taken, what else it says of it is not passed on.
+    /// Anybody's: which trace it belongs to is taken. Whether that is kept is decided here, and what
+    /// else it says of it is not passed on.
     Outside,
 }
 
@@ -41,7 +47,8 @@ pub(crate) fn local_or(span: &Span, headers: &HeaderMap, from: Incoming) {
     if Span::current().context().span().span_context().is_valid() {
         return;
     }
-    if let Some(parent) = extract(headers, from) {
+    let ratio = RATIO.get().copied().unwrap_or_default();
+    if let Some(parent) = extract(headers, from, ratio) {
         // It fails for a span that nobody exports.
         let _ = span.set_parent(parent);
     }
@@ -54,20 +61,31 @@ pub(super) fn inject(span: &Span, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(&span.context(), &mut Carrier(headers));
 }
 
-fn extract(headers: &HeaderMap, from: Incoming) -> Option<Context> {
+fn extract(headers: &HeaderMap, from: Incoming, ratio: f64) -> Option<Context> {
     let mut given = headers.get_all(PARENT).iter();
     let parent = match (given.next(), given.next()) {
         (Some(parent), None) => parent.to_str().ok().filter(|text| is_well_formed(text))?,
         _ => return None,
     };
-    let state = match from {
-        Incoming::Known => headers.get(STATE).and_then(|state| state.to_str().ok()),
-        Incoming::Outside => None,
-    };
-    let context = Context::new();
-    let context =
-        TraceContextPropagator::new().extract_with_context(&context, &Given { parent, state });
-    context.span().span_context().is_valid().then_some(context)
+    let state = headers.get(STATE).and_then(|state| state.to_str().ok());
+    let given = Given { parent, state };
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &given);
+    let known = Some(context.span().span_context().clone()).filter(SpanContext::is_valid)?;
+    Some(match from {
+        Incoming::Known => context,
+        Incoming::Outside => {
+            let (trace, span) = (known.trace_id(), known.span_id());
+            let flags = TraceFlags::default().with_sampled(kept(ratio));
+            let known = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+            Context::new().with_remote_span_context(known)
+        }
+    })
+}
+
+/// By chance and not by the trace's id, which its sender could choose.
+fn kept(ratio: f64) -> bool {
+    let drawn = u32::from_be_bytes(entropy::bytes(&SystemEntropy));
+    f64::from(drawn) < ratio * (f64::from(u32::MAX) + 1.0)
 }
 
 /// W3C Trace Context §3.2.2, to the letter: the propagator takes more than that.
@@ -140,7 +158,7 @@ mod tests {
             ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03", true),
             ("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-says", true),
         ] {
-            let context = extract(&headers(&[parent]), Incoming::Known).expect(parent);
+            let context = extract(&headers(&[parent]), Incoming::Known, 0.0).expect(parent);
             let context = context.span().span_context().clone();
             assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
             assert_eq!(context.span_id().to_string(), "00f067aa0ba902b7");
@@ -171,16 +189,28 @@ mod tests {
             "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01more",
             " 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
-            assert!(extract(&headers(&[parent]), Incoming::Known).is_none(), "{parent:?}");
+            assert!(extract(&headers(&[parent]), Incoming::Known, 0.0).is_none(), "{parent:?}");
         }
-        assert!(extract(&headers(&[]), Incoming::Known).is_none(), "none");
-        assert!(extract(&headers(&[GOOD, GOOD]), Incoming::Known).is_none(), "two");
+        assert!(extract(&headers(&[]), Incoming::Known, 0.0).is_none(), "none");
+        assert!(extract(&headers(&[GOOD, GOOD]), Incoming::Known, 0.0).is_none(), "two");
     }
 
     #[test]
-    fn the_state_of_strangers_is_not_passed_on() {
-        let context = extract(&headers(&[GOOD]), Incoming::Outside).expect("continues");
-        assert_eq!(context.span().span_context().trace_state().header(), "");
+    fn strangers_name_the_trace_and_decide_nothing_of_it() {
+        let unsampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        for parent in [GOOD, unsampled] {
+            for (ratio, sampled) in [(0.0, false), (1.0, true)] {
+                let context = extract(&headers(&[parent]), Incoming::Outside, ratio);
+                let context = context.expect("continues").span().span_context().clone();
+                assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+                assert_eq!(context.span_id().to_string(), "00f067aa0ba902b7");
+                assert_eq!(context.is_sampled(), sampled, "{parent} {ratio}");
+                assert_eq!(context.trace_state().header(), "");
+                assert!(context.is_remote());
+            }
+        }
+        let kept = (0..1000).filter(|_| kept(0.5)).count();
+        assert!((300..700).contains(&kept), "{kept}");
     }
 
     #[test]

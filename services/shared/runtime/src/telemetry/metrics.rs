@@ -112,51 +112,34 @@ impl Metrics {
     ///
     /// # Errors
     /// [`InvalidMetric`], also for a second one of that name and those labels.
-    pub fn counter<R>(
+    pub fn counter(
         &self,
         name: &str,
         help: &str,
         labels: &[(&str, &str)],
-        read: R,
-    ) -> Result<(), InvalidMetric>
-    where
-        R: Fn() -> u64 + Send + Sync + 'static,
-    {
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<(), InvalidMetric> {
         // Counts are exact up to 2^53.
         #[expect(clippy::cast_precision_loss, reason = "the text format has floats only")]
         let read = move || read() as f64;
-        self.observe(Kind::Counter, name, help, labels, read)
+        self.observe(Observed::new(Kind::Counter, name, help, labels, Box::new(read))?)
     }
 
     /// Adds a value that is known elsewhere, likewise.
     ///
     /// # Errors
     /// [`InvalidMetric`], also for a second one of that name and those labels.
-    pub fn gauge<R>(
+    pub fn gauge(
         &self,
         name: &str,
         help: &str,
         labels: &[(&str, &str)],
-        read: R,
-    ) -> Result<(), InvalidMetric>
-    where
-        R: Fn() -> f64 + Send + Sync + 'static,
-    {
-        self.observe(Kind::Gauge, name, help, labels, read)
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) -> Result<(), InvalidMetric> {
+        self.observe(Observed::new(Kind::Gauge, name, help, labels, Box::new(read))?)
     }
 
-    fn observe<R>(
-        &self,
-        kind: Kind,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str)],
-        read: R,
-    ) -> Result<(), InvalidMetric>
-    where
-        R: Fn() -> f64 + Send + Sync + 'static,
-    {
-        let observed = Observed::new(kind, name, help, labels, Box::new(read))?;
+    fn observe(&self, observed: Observed) -> Result<(), InvalidMetric> {
         Ok(self.0.registry.register(Box::new(observed))?)
     }
 
