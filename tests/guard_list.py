@@ -71,7 +71,10 @@ GUARDS = [
           {"Identity::Role(role) => rule.roles.contains(role),": "Identity::Role(_) => true,"},
           "keystile", "every_method_is_answered_for_those_that_are_listed_and_for_nobody_else"),
     Guard("40", "callers reach verification only", f"{CONTRACT}/identity.rs",
-          {"Identity::Caller(_) => rule.callers,": "Identity::Caller(_) => true,"},
+          {"rule.roles.contains(role),\n            Identity::Caller(_) => rule.callers,":
+           "rule.roles.contains(role),\n            Identity::Caller(_) => true,",
+           "rule.roles.contains(caller),\n        Identity::Caller(_) => rule.callers,":
+           "rule.roles.contains(caller),\n        Identity::Caller(_) => true,"},
           "keystile", "every_method_is_answered_for_those_that_are_listed_and_for_nobody_else"),
 
     # seal
@@ -122,8 +125,8 @@ GUARDS = [
            "    (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), Rule::Nat64),\n": ""},
           "keystile-egress", "no_spelling_of_a_forbidden_address_is_dialled"),
     Guard("22", "a name's address is checked, too", f"{EGRESS}/dial.rs",
-          {"        match policy.check(scheme, address) {":
-           "        match policy.check(scheme, address).or(if literal(host).is_none() { Ok(()) } else { Err(Error::Unresolved) }) {"},
+          {"        match policy.check(scheme, host, address) {":
+           "        match policy.check(scheme, host, address).or(if literal(host).is_none() { Ok(()) } else { Err(Error::Unresolved) }) {"},
           "keystile-egress", "a_name_that_moves_inside_is_not_followed"),
     Guard("23", "a redirect stays on its origin", f"{EGRESS}/redirect.rs",
           {"if target.origin() != url.origin() {": "if false {"},
@@ -259,6 +262,9 @@ GUARDS = [
           "keystile-runtime", "each_fault_has_its_place"),
 
     # issuance
+    Guard("9", "a new timeline is another history", f"{ISSUANCE}/store/sql.rs",
+          {'"(\'x\' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8"': '"0::int8"'},
+          "keystile-issuance", "a_primary_that_takes_over_begins_another_history_that_is_not_settled"),
     Guard("40", "a role registers for itself only", f"{ISSUANCE}/rpc/log.rs",
           {"if role != caller(&request)? {": "caller(&request)?;\n        if false {"},
           "keystile-issuance", "a_follower_registers_once_and_resumes_where_the_log_reaches_back"),

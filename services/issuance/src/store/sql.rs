@@ -9,8 +9,8 @@ use keystile_domain::{
 use keystile_sql::{self as sql, Database, micros};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Statement,
     sea_query::{Expr, OnConflict},
 };
 use time::OffsetDateTime;
@@ -32,6 +32,8 @@ use rows::{stored, unstored};
 
 /// The one row of `epoch`.
 const EPOCH: i32 = 1;
+/// Before the first history is settled: one that no database has.
+const UNSETTLED: &str = "00000000000000000000000000000000-0";
 
 /// A store in a database.
 #[derive(Debug, Clone)]
@@ -66,14 +68,20 @@ impl SqlStore {
             database_id: Set(database_id),
             head: Set(0),
             nonce: Set(Uuid::from_bytes(entropy::bytes(entropy))),
-            settled: Set(rows::history(database_id).to_string()),
+            // Nothing was answered from it yet, so there is nothing to wait for.
+            settled: Set(UNSETTLED.to_owned()),
         };
-        epoch::Entity::insert(row)
+        let made = epoch::Entity::insert(row)
             .on_conflict(OnConflict::column(epoch::Column::Id).do_nothing().to_owned())
             .exec_without_returning(database.read())
             .await
             .map_err(sql::Error::from)?;
-        Ok(Self(database))
+        let store = Self(database);
+        if made > 0 {
+            let epoch = store.epoch().await?;
+            store.settle(epoch.history).await?;
+        }
+        Ok(store)
     }
 }
 
@@ -83,8 +91,23 @@ impl From<sea_orm::DbErr> for Error {
     }
 }
 
+/// The head, and the history that it belongs to: the database's id and its timeline. A primary that
+/// takes over, or is restored, begins a new one in its WAL file names (the first eight digits); it may
+/// lack rows that followers have seen. SQLite has one.
+fn head(backend: DbBackend) -> String {
+    let timeline = match backend {
+        DbBackend::Postgres => {
+            "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8"
+        }
+        _ => "0",
+    };
+    format!("e.database_id, e.head, e.nonce AS head_nonce, e.settled, {timeline} AS timeline")
+}
+
 async fn epoch(database: &impl ConnectionTrait) -> Result<Epoch, Error> {
-    let row = epoch::Entity::find_by_id(EPOCH).one(database).await?;
+    let backend = database.get_database_backend();
+    let select = format!("SELECT {} FROM epoch e WHERE e.id = {EPOCH}", head(backend));
+    let row = database.query_one_raw(Statement::from_string(backend, select)).await?;
     rows::epoch(&row.ok_or(sql::Error::Corrupt("epoch"))?)
 }
 
@@ -300,15 +323,15 @@ impl Store for SqlStore {
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
         // One statement, so that the mark of retirement, the head and the tail are of one instant
         // on Postgres as well, without a transaction.
-        const RENEWAL: &str = "SELECT e.database_id, e.head, e.nonce AS head_nonce, e.settled, \
-             f.retiring, f.role, l.seq, l.nonce, l.previous_nonce, l.scope_kind, l.scope_id, l.kind, \
+        const RENEWAL: &str = "f.retiring, f.role, l.seq, l.nonce, l.previous_nonce, l.scope_kind, l.scope_id, l.kind, \
              l.cut, l.operation_id, l.created_at \
              FROM epoch e LEFT JOIN followers f ON f.incarnation = $1 \
              LEFT JOIN log l ON l.seq > $2 ORDER BY l.seq";
         let database = self.0.read();
         let values = [id.as_uuid().into(), stored(after).into()];
-        let statement =
-            Statement::from_sql_and_values(database.get_database_backend(), RENEWAL, values);
+        let backend = database.get_database_backend();
+        let select = format!("SELECT {}, {RENEWAL}", head(backend));
+        let statement = Statement::from_sql_and_values(backend, select, values);
         rows::renewal(&database.query_all_raw(statement).await?)
     }
 

@@ -327,6 +327,25 @@ async fn what_is_told_is_heard_by_every_process_that_listens() {
 }
 
 #[tokio::test]
+async fn a_primary_that_takes_over_begins_another_history_that_is_not_settled() {
+    let mut server = Postgres::start();
+    let url = server.database();
+    let open = async |url: &str| {
+        let store = SqlStore::open(migrated(url.to_owned()).await, &SeededEntropy::new(3)).await;
+        store.expect("opens")
+    };
+    let before = open(&url).await.epoch().await.expect("read");
+    assert_eq!((before.history.timeline, before.settled), (1, before.history));
+    server.fail_over();
+    let store = open(&url).await;
+    let after = store.epoch().await.expect("read");
+    assert_eq!(after.history.database, before.history.database);
+    assert_eq!((after.history.timeline, after.settled), (2, before.history));
+    let renewal = store.renewal(Incarnation::from_uuid(uuid::Uuid::nil()), 0).await;
+    assert_eq!(renewal.expect("read").epoch.history, after.history);
+}
+
+#[tokio::test]
 async fn a_database_keeps_its_history_when_it_is_opened_again() {
     let (_folder, database) = sqlite().await;
     let first = SqlStore::open(database.clone(), &SeededEntropy::new(1)).await.expect("opens");

@@ -133,6 +133,27 @@ impl Postgres {
         wait_for(answers, &log);
     }
 
+    /// Ends the server and starts it as a standby that takes over: on what it stored, in another
+    /// timeline.
+    ///
+    /// # Panics
+    /// If it does not start; says what it said.
+    pub fn fail_over(&mut self) {
+        self.psql("ALTER SYSTEM SET restore_command = 'false'", &[]);
+        self.stop();
+        let signal = self.data().join("recovery.signal");
+        fs::write(&signal, "").expect("written");
+        chown(&signal, self.user, None).expect("given to the server");
+        self.resume();
+        let took_over = || {
+            let mut psql = self.command("psql");
+            psql.args(["-X", "-q", "-A", "-t", "-c", "SELECT pg_is_in_recovery()"]);
+            psql.arg(self.url("postgres", PASSWORD, "postgres"));
+            psql.output().is_ok_and(|ran| ran.stdout == b"f\n")
+        };
+        wait_for(took_over, &self.folder.path().join("log"));
+    }
+
     /// Ends the server; what it stored stays.
     pub fn stop(&mut self) {
         self.process = None;

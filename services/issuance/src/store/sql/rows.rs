@@ -18,7 +18,7 @@ use super::{
     super::{
         AuditRecord, Epoch, FollowerRecord, KeyRecord, Operation, Renewal, SecretRecord,
         TeamRecord, TeamStatus,
-        entity::{audit, epoch, follower, grant, key, log, operation, secret, team},
+        entity::{audit, follower, grant, key, log, operation, secret, team},
         fold,
     },
     mark, seq,
@@ -57,9 +57,10 @@ fn instant(stored: Option<i64>) -> Result<Option<OffsetDateTime>, Error> {
     Ok(stored.map(from_micros).transpose()?)
 }
 
-/// The history of a database. SQLite has one timeline.
-pub(super) const fn history(database_id: Uuid) -> History {
-    History { database: *database_id.as_bytes(), timeline: 0 }
+/// The history of a database on a timeline.
+fn history(database_id: Uuid, timeline: i64) -> Result<History, Error> {
+    let timeline = u32::try_from(timeline).map_err(|_| corrupt("timeline"))?;
+    Ok(History { database: *database_id.as_bytes(), timeline })
 }
 
 pub(super) fn scope(value: Scope) -> (&'static str, Uuid) {
@@ -85,12 +86,14 @@ fn change_kind(text: &str) -> Result<ChangeKind, Error> {
     ChangeKind::parse(text).ok_or(corrupt("kind"))
 }
 
-pub(super) fn epoch(row: &epoch::Model) -> Result<Epoch, Error> {
+/// The head and where it is, as [`super::head`] selects them.
+pub(super) fn epoch(row: &QueryResult) -> Result<Epoch, Error> {
+    let settled: String = row.try_get("", "settled")?;
     Ok(Epoch {
-        history: history(row.database_id),
-        head: seq(row.head)?,
-        nonce: Nonce(row.nonce.into_bytes()),
-        settled: row.settled.parse().map_err(|_| corrupt("settled"))?,
+        history: history(row.try_get("", "database_id")?, row.try_get("", "timeline")?)?,
+        head: seq(row.try_get("", "head")?)?,
+        nonce: Nonce(row.try_get::<Uuid>("", "head_nonce")?.into_bytes()),
+        settled: settled.parse().map_err(|_| corrupt("settled"))?,
     })
 }
 
@@ -121,20 +124,14 @@ pub(super) fn new_log_row(row: &LogRow, at: OffsetDateTime) -> log::ActiveModel 
     }
 }
 
-/// Reads the joined rows of a renewal: the head in each, a row of the log where there is one.
 fn role(stored: &str) -> Result<Role, Error> {
     Role::parse(stored).ok_or(corrupt("role"))
 }
 
+/// Reads the joined rows of a renewal: the head in each, a row of the log where there is one.
 pub(super) fn renewal(found: &[QueryResult]) -> Result<Renewal, Error> {
     let first = found.first().ok_or(corrupt("epoch"))?;
-    let head = epoch(&epoch::Model {
-        id: super::EPOCH,
-        database_id: first.try_get("", "database_id")?,
-        head: first.try_get("", "head")?,
-        nonce: first.try_get("", "head_nonce")?,
-        settled: first.try_get("", "settled")?,
-    })?;
+    let head = epoch(first)?;
     let live = match first.try_get::<Option<bool>>("", "retiring")? {
         Some(false) => Some(role(&first.try_get::<String>("", "role")?)?),
         Some(true) | None => None,
