@@ -36,8 +36,11 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
@@ -112,8 +115,9 @@ impl Authority {
         listen(at, self.role(role).server().expect("usable")).await
     }
 
-    /// One that shows a certificate of this authority and lets everybody in.
-    async fn impostor_of(&self, role: Role) -> (SocketAddr, Drain) {
+    /// One that shows a certificate of this authority and lets everybody in. Does anybody speak to
+    /// it, of the first three that connect?
+    async fn impostor_of(&self, role: Role) -> (SocketAddr, tokio::task::JoinHandle<bool>) {
         self.role(role);
         let (certificate, key) = mtls::files(self.dir(), &Identity::Role(role));
         let certificate = CertificateDer::from_pem_file(certificate).expect("PEM");
@@ -125,7 +129,20 @@ impl Authority {
             .with_single_cert(vec![certificate], key)
             .expect("a pair");
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        listen(anywhere(), Arc::new(tls)).await
+        let listener = TcpListener::bind(anywhere()).await.expect("a port");
+        let at = listener.local_addr().expect("bound");
+        let spoken_to = tokio::spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(tls));
+            for _ in 0..3 {
+                let (stream, _) = listener.accept().await.expect("accepts");
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                if matches!(stream.read(&mut [0; 16]).await, Ok(1..)) {
+                    return true;
+                }
+            }
+            false
+        });
+        (at, spoken_to)
     }
 }
 
@@ -200,10 +217,10 @@ async fn nobody_reaches_a_role_that_shows_another_certificate() {
     end(&drain).await;
 
     // One that says it is the same role, of another installation.
-    let (foreign, drain) = Authority::new().impostor_of(Role::Issuance).await;
+    let (foreign, spoken_to) = Authority::new().impostor_of(Role::Issuance).await;
     let answer = register(&authority.way(Role::Verification, Role::Issuance, &[foreign])).await;
     assert_eq!(answer.kind, ErrorKind::Unavailable);
-    end(&drain).await;
+    assert!(!spoken_to.await.expect("joins"), "not a word to an impostor");
 }
 
 /// What a listener does with a client that shows this: does it ever read a byte of its answer?
