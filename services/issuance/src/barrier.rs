@@ -1,14 +1,14 @@
 //! The barrier: when is every follower of a cut accounted for? Design §6.3.
 //!
 //! A follower is accounted for when it acknowledged the cut, or when W has passed since the cut was
-//! committed and its lease has run out with it. In a history that is not settled nothing is, until
+//! committed and its lease has run out with it: the W of the L that it was given when it registered,
+//! which may be another process's, or an earlier one's. In a history that is not settled nothing is, until
 //! W has passed since this process first read it: followers of the old primary may hold leases
 //! that this log knows nothing of.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use keystile_domain::{
@@ -17,7 +17,10 @@ use keystile_domain::{
 };
 use tokio::sync::watch;
 
-use crate::store::Epoch;
+use crate::{
+    lease::Terms,
+    store::{Epoch, FollowerRecord},
+};
 
 /// Commit instants that are remembered, so that a resumed cut counts W from its commit. A cut
 /// older than these counts from when it is resumed, which is late and therefore safe.
@@ -29,7 +32,7 @@ pub(crate) struct Waiting {
     /// Its row.
     pub(crate) position: Position,
     /// The followers that were registered when it was committed.
-    pub(crate) followers: Vec<Incarnation>,
+    pub(crate) followers: Vec<FollowerRecord>,
     /// An instant at or after its commit.
     pub(crate) since: Tick,
 }
@@ -37,7 +40,7 @@ pub(crate) struct Waiting {
 /// The acknowledgements that this process heard.
 pub(crate) struct Barrier {
     clock: Arc<dyn Clock>,
-    wait: Duration,
+    terms: Terms,
     state: Mutex<State>,
     /// Counts changes of `state`.
     changed: watch::Sender<u64>,
@@ -46,13 +49,13 @@ pub(crate) struct Barrier {
 #[derive(Default)]
 struct State {
     applied: HashMap<Incarnation, Position>,
-    committed: VecDeque<(u64, Tick)>,
+    committed: VecDeque<(Position, Tick)>,
     unsettled: Option<(History, Tick)>,
 }
 
 impl Barrier {
-    pub(crate) fn new(clock: Arc<dyn Clock>, wait: Duration) -> Self {
-        Self { clock, wait, state: Mutex::default(), changed: watch::Sender::new(0) }
+    pub(crate) fn new(clock: Arc<dyn Clock>, terms: Terms) -> Self {
+        Self { clock, terms, state: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -81,11 +84,19 @@ impl Barrier {
         self.with(|state| state.applied.retain(|id, _| !incarnations.contains(id)));
     }
 
-    /// Notes that `seq` is committed, and returns an instant at or after its commit.
-    pub(crate) fn committed(&self, seq: u64) -> Tick {
+    /// Forgets acknowledgements of rows beyond the head, which was read under the epoch's lock: a
+    /// copy of the database that lacks them was put back, and their numbers go to other rows.
+    pub(crate) fn forget_lost(&self, head: &Position) {
+        self.with(|state| {
+            state.applied.retain(|_, at| at.history != head.history || head.reaches(at));
+        });
+    }
+
+    /// Notes that the row at `position` is committed, and returns an instant at or after its commit.
+    pub(crate) fn committed(&self, position: Position) -> Tick {
         let now = self.clock.tick();
         self.with(|state| {
-            state.committed.push_back((seq, now));
+            state.committed.push_back((position, now));
             if state.committed.len() > REMEMBERED {
                 state.committed.pop_front();
             }
@@ -93,12 +104,12 @@ impl Barrier {
         now
     }
 
-    /// An instant at or after the commit of `seq`, which was not committed just now.
-    pub(crate) fn committed_before(&self, seq: u64) -> Tick {
+    /// An instant at or after the commit of the row at `position`, which was not committed just now.
+    pub(crate) fn committed_before(&self, position: &Position) -> Tick {
         let now = self.clock.tick();
         self.with(|state| {
             // The commit of a later row came later still; concurrent notes may be out of order.
-            state.committed.iter().filter(|(of, _)| *of >= seq).map(|(_, at)| *at).min()
+            state.committed.iter().filter(|(of, _)| of.reaches(position)).map(|(_, at)| *at).min()
         })
         .unwrap_or(now)
     }
@@ -119,26 +130,31 @@ impl Barrier {
     /// The history that was unsettled and whose W has passed, if there is one.
     pub(crate) fn ripe(&self) -> Option<History> {
         let (history, since) = self.with(|state| state.unsettled)?;
-        (self.clock.tick() >= since + self.wait).then_some(history)
+        (self.clock.tick() >= since + self.terms.wait()).then_some(history)
     }
 
     /// Waits until every follower of a change is accounted for. `None` if `deadline` comes first.
     pub(crate) async fn wait(&self, change: &Waiting, deadline: Tick) -> Option<Receipt> {
         let mut changes = self.changed.subscribe();
-        let over = change.since + self.wait;
         loop {
             changes.borrow_and_update();
-            let (acknowledged, held_until) = self.with(|state| {
-                let reached = |id: &&Incarnation| {
-                    state.applied.get(id).is_some_and(|at| at.reaches(&change.position))
+            let (missing, over, held_until) = self.with(|state| {
+                let reached = |follower: &&FollowerRecord| {
+                    let applied = state.applied.get(&follower.incarnation);
+                    applied.is_some_and(|at| at.reaches(&change.position))
                 };
-                let acknowledged = change.followers.iter().filter(reached).count();
+                let missing = change.followers.iter().filter(|one| !reached(one));
+                let longest = missing.clone().map(|one| one.lease_ttl).max();
                 let held = state.unsettled.filter(|(of, _)| *of == change.position.history);
-                (acknowledged, held.map(|(_, since)| since + self.wait))
+                (
+                    missing.count(),
+                    longest.map(|lease_ttl| change.since + self.terms.wait_for(lease_ttl)),
+                    held.map(|(_, since)| since + self.terms.wait()),
+                )
             });
-            let missing = change.followers.len() - acknowledged;
+            let acknowledged = change.followers.len() - missing;
             let now = self.clock.tick();
-            let end = [(missing > 0).then_some(over), held_until].into_iter().flatten().max();
+            let end = over.max(held_until);
             let Some(end) = end.filter(|end| now < *end) else {
                 return Some(Receipt {
                     seq: change.position.seq,

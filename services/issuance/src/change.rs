@@ -174,6 +174,7 @@ impl Service {
         let mut tx = self.store.begin().await?;
         let epoch = tx.lock_epoch().await?;
         self.barrier.observe(&epoch);
+        self.barrier.forget_lost(&epoch.position());
         let position = |seq| Position { history: epoch.history, seq };
         if let Some(made) = tx.operation(ask.team, ask.operation).await? {
             if !change.is_repeat_of(&made) {
@@ -215,7 +216,7 @@ impl Service {
         tx.insert_audit(&self.audit_row(ask, &row, &effect, at)).await?;
         let followers = tx.followers().await?;
         tx.commit().await?;
-        let since = self.barrier.committed(row.seq);
+        let since = self.barrier.committed(position(row.seq));
         self.announce(row.seq);
         self.news.head(row.seq);
         Ok(Committed {
@@ -259,7 +260,7 @@ impl Service {
         after: After,
     ) -> Result<Committed, Error> {
         let followers = self.store.followers_of(position.seq).await?;
-        let since = self.barrier.committed_before(position.seq);
+        let since = self.barrier.committed_before(&position);
         let waiting = Waiting { position, followers, since };
         Ok(Committed { operation, id, after, waiting })
     }
@@ -284,10 +285,11 @@ impl Service {
     ) -> Result<Outcome, Error> {
         let epoch = self.store.epoch().await?;
         self.barrier.observe(&epoch);
+        let position = epoch.position();
         let waiting = Waiting {
-            position: epoch.position(),
-            followers: self.store.followers_of(epoch.head).await?,
-            since: self.barrier.committed_before(epoch.head),
+            position,
+            followers: self.store.followers_of(position.seq).await?,
+            since: self.barrier.committed_before(&position),
         };
         let receipt = self.barrier.wait(&waiting, deadline).await;
         Ok(Outcome { operation, receipt, pending: receipt.is_none() })

@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 use crate::lease::Terms;
 
+/// A follower that is not answered for 10 s is retired: that must be several renewals.
+const LONGEST_RENEW_INTERVAL_MS: u64 = 2_500;
+
 /// How issuance runs. Durations are milliseconds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,7 +24,8 @@ pub struct Config {
     pub url: String,
     /// `sqlite://…` or `postgres://…`; absent: a file in the data directory.
     pub database_url: Option<SecretString>,
-    /// L: how long a lease lasts.
+    /// L: how long the leases last of followers that register from now on. Each keeps the one it was
+    /// given.
     pub lease_ttl_ms: u64,
     /// How often followers renew.
     pub renew_interval_ms: u64,
@@ -70,9 +74,10 @@ impl Config {
                 "must be from 200 to 60000",
             ),
             (
-                (50..=self.lease_ttl_ms / 2).contains(&self.renew_interval_ms),
+                (50..=self.lease_ttl_ms / 2).contains(&self.renew_interval_ms)
+                    && self.renew_interval_ms <= LONGEST_RENEW_INTERVAL_MS,
                 "renew_interval_ms",
-                "must be from 50 to half of lease_ttl_ms",
+                "must be from 50 to half of lease_ttl_ms, and at most 2500",
             ),
             (self.drift_ppm <= 100_000, "drift_ppm", "must be at most 100000"),
             ((10..=10_000).contains(&self.margin_ms), "margin_ms", "must be from 10 to 10000"),
@@ -114,9 +119,20 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_cannot_be_renewed_twice_is_refused_by_its_field() {
-        let config = Config { renew_interval_ms: 1_500, ..Config::default() };
-        let refused = config.validate().expect_err("more than half the lease");
-        assert_eq!(refused.field, "renew_interval_ms");
+    fn lease_settings_are_held_against_each_other_at_their_edges() {
+        let refused = |lease_ttl_ms, renew_interval_ms| {
+            let config = Config { lease_ttl_ms, renew_interval_ms, ..Config::default() };
+            config.validate().err().map(|refused| refused.field)
+        };
+        for (lease, renew) in [(200, 50), (200, 100), (2_000, 1_000), (60_000, 50), (5_000, 2_500)]
+        {
+            assert_eq!(refused(lease, renew), None, "{lease} {renew}");
+        }
+        for (lease, renew) in [(199, 50), (60_001, 500)] {
+            assert_eq!(refused(lease, renew), Some("lease_ttl_ms"), "{lease} {renew}");
+        }
+        for (lease, renew) in [(200, 49), (200, 101), (2_000, 1_001), (60_000, 2_501)] {
+            assert_eq!(refused(lease, renew), Some("renew_interval_ms"), "{lease} {renew}");
+        }
     }
 }

@@ -27,12 +27,18 @@ impl Default for Terms {
 }
 
 impl Terms {
-    /// W = L(1+ρ)+ε: after this long on the coordinator's clock, every lease that was current at
-    /// the start has run out on its holder's clock.
+    /// W for the leases that are given now.
     #[must_use]
     pub fn wait(&self) -> Duration {
-        let drift = self.lease_ttl.saturating_mul(self.drift_ppm) / 1_000_000;
-        self.lease_ttl + drift + self.margin
+        self.wait_for(self.lease_ttl)
+    }
+
+    /// W = L(1+ρ)+ε: after this long on the coordinator's clock, every lease of this L that was
+    /// current at the start has run out on its holder's clock.
+    #[must_use]
+    pub fn wait_for(&self, lease_ttl: Duration) -> Duration {
+        let drift = lease_ttl.saturating_mul(self.drift_ppm) / 1_000_000;
+        lease_ttl + drift + self.margin
     }
 }
 

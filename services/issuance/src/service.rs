@@ -66,7 +66,7 @@ pub struct Service {
 /// [`Error::Store`] if the store cannot be read.
 pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     let terms = config.terms();
-    let barrier = Barrier::new(Arc::clone(&deps.clock), terms.wait());
+    let barrier = Barrier::new(Arc::clone(&deps.clock), terms);
     let epoch = deps.store.epoch().await?;
     barrier.observe(&epoch);
     let service = Service {
@@ -86,6 +86,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     };
     if service.config.embedded {
         let earlier = service.store.followers_of(u64::MAX).await?;
+        let earlier: Vec<_> = earlier.iter().map(|follower| follower.incarnation).collect();
         service.remove_followers(&earlier).await?;
     }
     Ok(service)
@@ -168,9 +169,9 @@ impl Service {
         });
     }
 
-    /// Notes that a follower was answered.
-    pub(crate) fn note_answered(&self, incarnation: Incarnation) {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(incarnation);
+    /// Notes that followers were answered.
+    pub(crate) fn note_answered(&self, incarnations: impl IntoIterator<Item = Incarnation>) {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).extend(incarnations);
     }
 
     /// Who was answered since this was last asked.

@@ -60,13 +60,11 @@ pub trait Store: Send + Sync + 'static {
     /// A change that a team made.
     async fn operation(&self, team: TeamId, id: OperationId) -> Result<Option<Operation>, Error>;
     /// Followers that a change at `seq` had to wait for, and that are still registered.
-    async fn followers_of(&self, seq: u64) -> Result<Vec<Incarnation>, Error>;
-    /// One follower.
-    async fn follower(&self, id: Incarnation) -> Result<Option<FollowerRecord>, Error>;
+    async fn followers_of(&self, seq: u64) -> Result<Vec<FollowerRecord>, Error>;
     /// Is there a follower, not yet retiring, that was last answered before `since`?
     async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error>;
     /// Followers marked as retiring.
-    async fn retiring(&self) -> Result<Vec<Incarnation>, Error>;
+    async fn retiring(&self) -> Result<Vec<FollowerRecord>, Error>;
     /// The head, this follower and all rows after `after`, by one statement: one plain read.
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error>;
     /// Rows after `after`, in order, and the history they belong to.
@@ -135,7 +133,7 @@ pub trait Tx: Send {
     async fn scope_usable(&mut self, team: TeamId, scope: Scope) -> Result<Option<bool>, Error>;
 
     /// Every registered follower, retiring ones included.
-    async fn followers(&mut self) -> Result<Vec<Incarnation>, Error>;
+    async fn followers(&mut self) -> Result<Vec<FollowerRecord>, Error>;
     /// Adds a follower. [`Error::IncarnationExists`] if it is there.
     async fn insert_follower(&mut self, follower: &FollowerRecord) -> Result<(), Error>;
     /// Marks the followers that were last answered before `silent_since` as retiring.

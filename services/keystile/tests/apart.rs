@@ -267,7 +267,7 @@ async fn an_issuance_that_begins_again_still_counts_the_followers_of_other_proce
     let register = RegisterRequest {
         incarnation: incarnation.clone(),
         role: Role::Vault.to_string(),
-        resume_from: None,
+        ..RegisterRequest::default()
     };
     let begun = log(&issuance).register(register).await.expect("registered").into_inner();
     issuance.stop().await;

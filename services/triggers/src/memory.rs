@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use keystile_domain::{
     Position,
-    log::{History, LogRow},
+    log::{Applied, History, LogRow},
 };
 use keystile_follower::{Apply, ApplyError};
 
@@ -20,17 +20,18 @@ fn failed(error: Error) -> ApplyError {
 
 #[async_trait]
 impl Apply for Memory {
-    async fn resume_from(&self) -> Result<Option<Position>, ApplyError> {
+    async fn resume_from(&self) -> Result<Option<Applied>, ApplyError> {
         self.0.applied().await.map_err(failed)
     }
 
-    async fn reset(&self, begin: &Position) -> Result<(), ApplyError> {
+    async fn reset(&self, begin: &Applied) -> Result<(), ApplyError> {
         self.0.reset(begin).await.map_err(failed)
     }
 
     async fn apply(&self, history: &History, rows: &[LogRow]) -> Result<(), ApplyError> {
         let Some(last) = rows.last() else { return Ok(()) };
-        let applied = Position { history: *history, seq: last.seq };
+        let position = Position { history: *history, seq: last.seq };
+        let applied = Applied { position, nonce: last.nonce };
         let changed: Vec<_> = rows.iter().map(|row| (row.scope, row.seq)).collect();
         self.0.advance(&applied, &changed).await.map_err(failed)
     }

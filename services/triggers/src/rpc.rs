@@ -32,7 +32,7 @@ impl TriggerService for Triggers {
         let applied = self.store.applied().await.map_err(refuse)?;
         let tombstones = self.store.tombstones().await.map_err(refuse)?;
         Ok(Response::new(GetStatusResponse {
-            applied: applied.as_ref().map(position),
+            applied: applied.map(|at| position(&at.position)),
             lease_current: self.follower.lease_current(),
             tombstones,
         }))

@@ -2,10 +2,7 @@
 
 use async_trait::async_trait;
 use keystile_contract::capability::Capability;
-use keystile_domain::{
-    Position,
-    log::{History, LogRow},
-};
+use keystile_domain::log::{Applied, History, LogRow};
 use keystile_follower::{Apply, ApplyError, Follower, Rejected};
 
 use crate::error::Error;
@@ -28,11 +25,11 @@ pub(crate) struct NothingCached;
 
 #[async_trait]
 impl Apply for NothingCached {
-    async fn resume_from(&self) -> Result<Option<Position>, ApplyError> {
+    async fn resume_from(&self) -> Result<Option<Applied>, ApplyError> {
         Ok(None)
     }
 
-    async fn reset(&self, _begin: &Position) -> Result<(), ApplyError> {
+    async fn reset(&self, _begin: &Applied) -> Result<(), ApplyError> {
         Ok(())
     }
 

@@ -5,23 +5,20 @@
 //! An index from scopes to digests would cost every key memory to save that.
 
 use async_trait::async_trait;
-use keystile_domain::{
-    Position,
-    log::{History, LogRow},
-};
+use keystile_domain::log::{Applied, History, LogRow};
 use keystile_follower::{Apply, ApplyError};
 
 use crate::caches::Caches;
 
 #[async_trait]
 impl Apply for Caches {
-    async fn resume_from(&self) -> Result<Option<Position>, ApplyError> {
+    async fn resume_from(&self) -> Result<Option<Applied>, ApplyError> {
         Ok(None)
     }
 
-    async fn reset(&self, begin: &Position) -> Result<(), ApplyError> {
+    async fn reset(&self, begin: &Applied) -> Result<(), ApplyError> {
         self.l1.clear();
-        self.negatives.reset(begin.seq);
+        self.negatives.reset(begin.position.seq);
         Ok(())
     }
 

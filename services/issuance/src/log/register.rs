@@ -2,9 +2,10 @@
 
 use keystile_domain::{
     Incarnation, Position, Role,
-    log::{LogRow, Nonce},
+    log::{Applied, LogRow, Nonce},
 };
 
+use super::renew::continues;
 use crate::{
     Error, Service,
     store::{CACHE_LIFETIME, FollowerRecord},
@@ -22,7 +23,7 @@ pub struct Registration {
     /// What it is.
     pub role: Role,
     /// Where a follower that stored its point begins.
-    pub resume_from: Option<Position>,
+    pub resume_from: Option<Applied>,
 }
 
 /// Where the follower begins.
@@ -36,7 +37,7 @@ pub struct Registered {
     pub floor: u64,
     /// The rows after the floor, or after the point to resume from; at most [`MOST_ROWS`].
     pub rows: Vec<LogRow>,
-    /// False if the log does not reach back to that point.
+    /// False if the log does not reach back to that very row.
     pub resumed: bool,
 }
 
@@ -55,38 +56,39 @@ impl Service {
             incarnation: new.incarnation,
             role: new.role,
             since: epoch.head,
+            lease_ttl: self.terms.lease_ttl,
             answered_at: now,
             retiring: false,
         })
         .await?;
         let head = epoch.position();
-        let Beginning { floor, after, resumed } =
-            beginning(&head, tx.floor(now - CACHE_LIFETIME).await?, new.resume_from);
-        let rows = tx.log_after(after).await?;
+        let furthest = furthest(&head);
+        let floor = tx.floor(now - CACHE_LIFETIME).await?.max(furthest);
+        let mut since_point = None;
+        if let Some(point) = new.resume_from
+            && reaches_back(&head, furthest, &point.position)
+        {
+            let rows = tx.log_after(point.position.seq).await?;
+            since_point = Some(rows).filter(|rows| continues(&epoch, rows, &point));
+        }
+        let resumed = new.resume_from.is_none() || since_point.is_some();
+        let rows = match since_point {
+            Some(rows) => rows,
+            None => tx.log_after(floor).await?,
+        };
         tx.commit().await?;
         Ok(Registered { head, head_nonce: epoch.nonce, floor, rows, resumed })
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Beginning {
-    floor: u64,
-    /// The rows after this one are returned.
-    after: u64,
-    resumed: bool,
+/// The lowest point that anybody begins at.
+const fn furthest(head: &Position) -> u64 {
+    head.seq.saturating_sub(MOST_ROWS)
 }
 
-/// Where a follower begins, given the floor by age.
-fn beginning(head: &Position, floor: u64, resume_from: Option<Position>) -> Beginning {
-    let furthest = head.seq.saturating_sub(MOST_ROWS);
-    let floor = floor.max(furthest);
-    // No row is ever removed, so the log reaches back to any other point of this history.
-    let point = resume_from.filter(|point| head.reaches(point) && point.seq >= furthest);
-    Beginning {
-        floor,
-        after: point.map_or(floor, |point| point.seq),
-        resumed: resume_from.is_none() || point.is_some(),
-    }
+/// No row is ever removed, so the log reaches back to any other point of this history.
+fn reaches_back(head: &Position, furthest: u64, point: &Position) -> bool {
+    head.reaches(point) && point.seq >= furthest
 }
 
 #[cfg(test)]
@@ -102,16 +104,11 @@ mod tests {
     #[test]
     fn nobody_is_told_more_rows_than_the_most() {
         let head = at(MOST_ROWS + 10);
-        for (floor, from, after, resumed) in [
-            (0, None, 10, true),
-            (20, None, 20, true),
-            (20, Some(10), 10, true),
-            (20, Some(9), 20, false),
-            (0, Some(9), 10, false),
-        ] {
-            let begun = beginning(&head, floor, from.map(at));
-            let expected = Beginning { floor: floor.max(10), after, resumed };
-            assert_eq!(begun, expected, "{floor} {from:?}");
-        }
+        assert_eq!(furthest(&head), 10);
+        assert!(reaches_back(&head, 10, &at(10)));
+        assert!(!reaches_back(&head, 10, &at(9)), "one row more");
+        assert!(reaches_back(&head, 10, &head));
+        assert!(!reaches_back(&head, 10, &at(MOST_ROWS + 11)), "ahead of the log");
+        assert_eq!(furthest(&at(MOST_ROWS)), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use keystile_domain::{
     Incarnation, Position, Role,
-    log::{LogRow, Nonce},
+    log::{Applied, LogRow, Nonce},
 };
 
 use crate::{
@@ -33,26 +33,39 @@ impl Service {
         &self,
         by: Role,
         incarnation: Incarnation,
-        applied: Position,
-        applied_nonce: Nonce,
+        applied: Applied,
     ) -> Result<Renewed, Error> {
-        let Renewal { epoch, live, rows } = self.store.renewal(incarnation, applied.seq).await?;
+        let renewed = self.reached(by, incarnation, applied).await?;
+        self.note_answered([incarnation]);
+        Ok(renewed)
+    }
+
+    /// Hears what a live follower applied, of its own role, and reads what it has not.
+    pub(super) async fn reached(
+        &self,
+        by: Role,
+        incarnation: Incarnation,
+        applied: Applied,
+    ) -> Result<Renewed, Error> {
+        let after = applied.position.seq;
+        let Renewal { epoch, live, rows } = self.store.renewal(incarnation, after).await?;
         if live.ok_or(Error::UnknownIncarnation)? != by {
             return Err(Error::AnotherRole);
         }
-        if applied.history != epoch.history || !continues(&epoch, &rows, applied, applied_nonce) {
+        if !continues(&epoch, &rows, &applied) {
             return Err(Error::HistoryMismatch);
         }
-        self.acknowledge(incarnation, applied);
-        self.note_answered(incarnation);
+        self.acknowledge(incarnation, applied.position);
         Ok(Renewed { head: epoch.position(), head_nonce: epoch.nonce, rows })
     }
 }
 
-/// Does the log go on from exactly the row that was applied?
-fn continues(epoch: &Epoch, rows: &[LogRow], applied: Position, nonce: Nonce) -> bool {
-    match rows.first() {
-        Some(next) => next.seq == applied.seq + 1 && next.previous == nonce,
-        None => epoch.head == applied.seq && epoch.nonce == nonce,
-    }
+/// Does the log go on from exactly the row that was applied? `rows` are those after it.
+pub(super) fn continues(epoch: &Epoch, rows: &[LogRow], applied: &Applied) -> bool {
+    let Applied { position, nonce } = applied;
+    position.history == epoch.history
+        && match rows.first() {
+            Some(next) => next.seq == position.seq + 1 && next.previous == *nonce,
+            None => epoch.head == position.seq && epoch.nonce == *nonce,
+        }
 }

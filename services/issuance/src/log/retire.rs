@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use keystile_domain::{Incarnation, Tick};
 
-use crate::{Error, Service};
+use crate::{Error, Service, store::FollowerRecord};
 
 /// How long a follower may go unanswered.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -21,8 +21,12 @@ impl Service {
     /// One round: records who was answered, marks who went silent, removes who is gone.
     pub(crate) async fn retire(&self, leaving: &mut Leaving) -> Result<(), Error> {
         let answered = self.take_answered();
-        if !answered.is_empty() {
-            self.store.record_answered(&answered, self.now()).await?;
+        if !answered.is_empty()
+            && let Err(error) = self.store.record_answered(&answered, self.now()).await
+        {
+            // Else those that renew would be taken for silent.
+            self.note_answered(answered);
+            return Err(error);
         }
         let since = self.now() - SILENCE;
         if self.store.any_silent(since).await? {
@@ -33,13 +37,12 @@ impl Service {
         }
         let marked = self.store.retiring().await?;
         let now = self.clock.tick();
-        leaving.0.retain(|id, _| marked.contains(id));
-        for id in &marked {
-            leaving.0.entry(*id).or_insert(now);
-        }
-        let over = |since: &Tick| now >= *since + self.terms.wait() * 2;
-        let gone: Vec<_> =
-            leaving.0.iter().filter(|(_, since)| over(since)).map(|(id, _)| *id).collect();
+        leaving.0.retain(|id, _| marked.iter().any(|follower| follower.incarnation == *id));
+        let over = |follower: &&FollowerRecord| {
+            let since = *leaving.0.entry(follower.incarnation).or_insert(now);
+            now >= since + self.terms.wait_for(follower.lease_ttl) * 2
+        };
+        let gone: Vec<_> = marked.iter().filter(over).map(|one| one.incarnation).collect();
         if !gone.is_empty() {
             self.remove_followers(&gone).await?;
         }

@@ -2,7 +2,7 @@
 
 use keystile_domain::{
     Incarnation, Position, Role,
-    log::{History, LogRow},
+    log::{Applied, History, LogRow},
 };
 use tokio::sync::watch;
 
@@ -19,30 +19,24 @@ pub struct Rows {
 }
 
 impl Service {
-    /// Opens the stream of a registered follower, from what it applied.
+    /// Opens the stream of a registered follower, from what it applied: the row itself is checked
+    /// here, so that what it acknowledges later, which it applied onto that row, need not be.
     ///
     /// # Errors
-    /// [`Error::UnknownIncarnation`], [`Error::AnotherRole`], [`Error::HistoryMismatch`].
+    /// Those of [`Service::renew`].
     pub async fn watch(
         &self,
         by: Role,
         incarnation: Incarnation,
-        applied: Position,
+        applied: Applied,
     ) -> Result<Rows, Error> {
-        let follower = self.store.follower(incarnation).await?;
-        let live = follower.filter(|follower| !follower.retiring);
-        if live.ok_or(Error::UnknownIncarnation)?.role != by {
-            return Err(Error::AnotherRole);
-        }
-        if self.store.epoch().await?.history != applied.history {
-            return Err(Error::HistoryMismatch);
-        }
-        self.acknowledge(incarnation, applied);
-        Ok(Rows { service: self.clone(), head: self.head.subscribe(), after: applied })
+        self.reached(by, incarnation, applied).await?;
+        let head = self.head.subscribe();
+        Ok(Rows { service: self.clone(), head, after: applied.position })
     }
 
-    /// Notes an acknowledgement of a registered follower by its own role, for the other processes as well: any of
-    /// them may wait for it.
+    /// Notes an acknowledgement of a registered follower by its own role, for the other processes as
+    /// well: any of them may wait for it.
     pub fn acknowledge(&self, incarnation: Incarnation, applied: Position) {
         if self.barrier.acknowledge(incarnation, applied) {
             self.news.acknowledged(incarnation, applied);

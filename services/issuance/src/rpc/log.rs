@@ -6,12 +6,15 @@ use futures::Stream;
 use keystile_contract::{
     Failure, Identity,
     convert::{duration, from_position, log_row, nonce, parse, position, required_position},
-    proto::issuance::v1::{
-        LeaseTerms, RegisterRequest, RegisterResponse, RenewRequest, RenewResponse, WatchRequest,
-        WatchResponse, log_service_server::LogService,
+    proto::{
+        common::v1 as common,
+        issuance::v1::{
+            LeaseTerms, RegisterRequest, RegisterResponse, RenewRequest, RenewResponse,
+            WatchRequest, WatchResponse, log_service_server::LogService,
+        },
     },
 };
-use keystile_domain::{Incarnation, Position, Role};
+use keystile_domain::{Incarnation, Role, log::Applied};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -42,9 +45,17 @@ fn caller<T>(request: &Request<T>) -> Result<Role, Error> {
     }
 }
 
-fn acknowledgement(request: &WatchRequest) -> Result<(Incarnation, Position), Failure> {
+fn acknowledgement(request: &WatchRequest) -> Result<(Incarnation, Applied), Failure> {
     let incarnation = parse("incarnation", &request.incarnation)?;
-    Ok((incarnation, required_position("applied", request.applied.as_ref())?))
+    let WatchRequest { applied, applied_nonce, .. } = request;
+    Ok((incarnation, required_applied(applied.as_ref(), applied_nonce)?))
+}
+
+fn required_applied(at: Option<&common::Position>, mark: &[u8]) -> Result<Applied, Failure> {
+    Ok(Applied {
+        position: required_position("applied", at)?,
+        nonce: nonce("applied_nonce", mark)?,
+    })
 }
 
 #[tonic::async_trait]
@@ -53,17 +64,22 @@ impl LogService for Service {
         &self,
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterResponse>, Status> {
-        let RegisterRequest { incarnation, role, resume_from } = request.get_ref();
-        let resume_from = resume_from.as_ref();
+        let RegisterRequest { incarnation, role, resume_from, resume_nonce } = request.get_ref();
         let role = Role::parse(role)
             .ok_or_else(|| Failure::invalid("role", "is not the name of a role"))?;
         if role != caller(&request)? {
             return Err(Error::AnotherRole.into());
         }
+        let resume_from = resume_from.as_ref().map(|at| {
+            Ok::<_, Failure>(Applied {
+                position: from_position("resume_from", at)?,
+                nonce: nonce("resume_nonce", resume_nonce)?,
+            })
+        });
         let new = Registration {
             incarnation: parse("incarnation", incarnation)?,
             role,
-            resume_from: resume_from.map(|at| from_position("resume_from", at)).transpose()?,
+            resume_from: resume_from.transpose()?,
         };
         let registered = Service::register(self, new).await?;
         Ok(Response::new(RegisterResponse {
@@ -83,9 +99,8 @@ impl LogService for Service {
         let by = caller(&request)?;
         let RenewRequest { incarnation, applied, applied_nonce } = request.get_ref();
         let incarnation = parse("incarnation", incarnation)?;
-        let applied = required_position("applied", applied.as_ref())?;
-        let applied_nonce = nonce("applied_nonce", applied_nonce)?;
-        let renewed = Service::renew(self, by, incarnation, applied, applied_nonce).await?;
+        let applied = required_applied(applied.as_ref(), applied_nonce)?;
+        let renewed = Service::renew(self, by, incarnation, applied).await?;
         Ok(Response::new(RenewResponse {
             head: Some(position(&renewed.head)),
             head_nonce: renewed.head_nonce.0.to_vec(),
@@ -151,7 +166,7 @@ async fn hear(
         if from != incarnation {
             return Err(Failure::invalid("incarnation", "changed within a stream").into());
         }
-        service.acknowledge(incarnation, applied);
+        service.acknowledge(incarnation, applied.position);
     }
     Ok(())
 }

@@ -53,6 +53,17 @@ impl MemoryStore {
         Self(Arc::new(Mutex::new(state)), broadcast::Sender::new(TOLD))
     }
 
+    /// A copy of what it holds now.
+    pub async fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().await.clone())), self.1.clone())
+    }
+
+    /// Goes on from an earlier copy in the same history, as a database whose files were put back.
+    pub async fn put_back(&self, copy: &Self) {
+        let earlier = copy.0.lock().await.clone();
+        *self.0.lock().await = earlier;
+    }
+
     /// Goes on in another history, as a restored database does.
     pub async fn fork(&self, history: History) {
         self.0.lock().await.epoch.history = history;
@@ -203,15 +214,10 @@ impl Store for MemoryStore {
         Ok(self.0.lock().await.operation(team, id))
     }
 
-    async fn followers_of(&self, seq: u64) -> Result<Vec<Incarnation>, Error> {
+    async fn followers_of(&self, seq: u64) -> Result<Vec<FollowerRecord>, Error> {
         let state = self.0.lock().await;
         let before = state.followers.iter().filter(|follower| follower.since < seq);
-        Ok(before.map(|follower| follower.incarnation).collect())
-    }
-
-    async fn follower(&self, id: Incarnation) -> Result<Option<FollowerRecord>, Error> {
-        let state = self.0.lock().await;
-        Ok(state.followers.iter().find(|follower| follower.incarnation == id).copied())
+        Ok(before.copied().collect())
     }
 
     async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error> {
@@ -219,10 +225,10 @@ impl Store for MemoryStore {
         Ok(state.followers.iter().any(|one| !one.retiring && one.answered_at < since))
     }
 
-    async fn retiring(&self) -> Result<Vec<Incarnation>, Error> {
+    async fn retiring(&self) -> Result<Vec<FollowerRecord>, Error> {
         let state = self.0.lock().await;
         let retiring = state.followers.iter().filter(|follower| follower.retiring);
-        Ok(retiring.map(|follower| follower.incarnation).collect())
+        Ok(retiring.copied().collect())
     }
 
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
@@ -362,8 +368,8 @@ impl Tx for MemoryTx {
         Ok(self.draft.usable(team, scope))
     }
 
-    async fn followers(&mut self) -> Result<Vec<Incarnation>, Error> {
-        Ok(self.draft.followers.iter().map(|follower| follower.incarnation).collect())
+    async fn followers(&mut self) -> Result<Vec<FollowerRecord>, Error> {
+        Ok(self.draft.followers.clone())
     }
 
     async fn insert_follower(&mut self, follower: &FollowerRecord) -> Result<(), Error> {

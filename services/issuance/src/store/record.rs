@@ -1,6 +1,6 @@
 //! The rows, as plain values.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use keystile_domain::{
@@ -248,6 +248,8 @@ pub struct FollowerRecord {
     pub role: Role,
     /// The head when it registered: later changes wait for it.
     pub since: u64,
+    /// L: how long each of its leases lasts, as it was told. Whoever waits for it counts this one.
+    pub lease_ttl: Duration,
     /// When it was last answered.
     pub answered_at: OffsetDateTime,
     /// Is it on its way out? Then it cannot renew, and cuts still count it.

@@ -290,17 +290,12 @@ impl Store for SqlStore {
         operation(self.0.read(), team, id).await
     }
 
-    async fn followers_of(&self, seq: u64) -> Result<Vec<Incarnation>, Error> {
+    async fn followers_of(&self, seq: u64) -> Result<Vec<FollowerRecord>, Error> {
         let rows = follower::Entity::find()
             .filter(follower::Column::Since.lt(stored(seq)))
             .all(self.0.read())
             .await?;
-        Ok(rows.iter().map(|row| Incarnation::from_uuid(row.incarnation)).collect())
-    }
-
-    async fn follower(&self, id: Incarnation) -> Result<Option<FollowerRecord>, Error> {
-        let row = follower::Entity::find_by_id(id.as_uuid()).one(self.0.read()).await?;
-        row.map(|row| rows::follower(&row)).transpose()
+        rows.iter().map(rows::follower).collect()
     }
 
     async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error> {
@@ -312,12 +307,12 @@ impl Store for SqlStore {
         Ok(silent.is_some())
     }
 
-    async fn retiring(&self) -> Result<Vec<Incarnation>, Error> {
+    async fn retiring(&self) -> Result<Vec<FollowerRecord>, Error> {
         let rows = follower::Entity::find()
             .filter(follower::Column::Retiring.eq(true))
             .all(self.0.read())
             .await?;
-        Ok(rows.iter().map(|row| Incarnation::from_uuid(row.incarnation)).collect())
+        rows.iter().map(rows::follower).collect()
     }
 
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {

@@ -15,7 +15,7 @@ use keystile_domain::{
     Clock,
     log::{History, Nonce},
 };
-use keystile_issuance::{lease::Terms, store::memory::MemoryStore};
+use keystile_issuance::{Config, lease::Terms, store::memory::MemoryStore};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -68,24 +68,21 @@ async fn a_cut_returns_when_a_watcher_acknowledged_on_its_stream() {
     let owner = world.team().await;
     let mut follower = Follower::register(&world).await;
     let (acknowledge, requests) = mpsc::channel(4);
-    let message = |applied| WatchRequest { incarnation: follower.incarnation.clone(), applied };
-    acknowledge.send(message(follower.begun.head.clone())).await.expect("open");
+    acknowledge.send(follower.opening()).await.expect("open");
     let mut rows =
         follower.log.watch(ReceiverStream::new(requests)).await.expect("watching").into_inner();
     let cut = revoke(&world, &owner, None).await;
-    let mut applied = follower.begun.head.clone().expect("a head");
-    loop {
-        let pushed = rows.message().await.expect("open").expect("rows");
-        let last = pushed.rows.last().expect("at least one");
-        applied.seq = last.seq;
-        acknowledge.send(message(Some(applied.clone()))).await.expect("open");
+    let last = loop {
+        let pushed = rows.message().await.expect("open").expect("rows").rows;
+        acknowledge.send(follower.acknowledgement(&pushed)).await.expect("open");
+        let last = pushed.last().expect("at least one");
         if last.cut {
-            break;
+            break last.seq;
         }
-    }
+    };
     let receipt = receipt(cut.await.expect("joins"));
     assert_eq!((receipt.acknowledged, receipt.waited_out), (1, 0));
-    assert_eq!(receipt.seq, applied.seq);
+    assert_eq!(receipt.seq, last);
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,8 +110,9 @@ async fn an_acknowledgement_of_less_or_of_another_history_counts_for_nothing() {
     let message = |applied| WatchRequest {
         incarnation: follower.incarnation.clone(),
         applied: Some(applied),
+        applied_nonce: follower.begun.head_nonce.clone(),
     };
-    acknowledge.send(message(head.clone())).await.expect("open");
+    acknowledge.send(follower.opening()).await.expect("open");
     let _rows = follower.log.watch(ReceiverStream::new(requests)).await.expect("watching");
     let cut = revoke(&world, &owner, None).await;
     let mut foreign = head.clone();
@@ -125,6 +123,47 @@ async fn an_acknowledgement_of_less_or_of_another_history_counts_for_nothing() {
     less.seq += 1;
     acknowledge.send(message(less)).await.expect("open");
     assert_eq!(receipt(cut.await.expect("joins")).waited_out, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_waits_out_the_lease_that_each_follower_was_given() {
+    let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
+    let given = |lease_ttl_ms| {
+        let config = Config { lease_ttl_ms, ..Config::default() };
+        World::with(Arc::new(memory.clone()), ring(), config)
+    };
+    let long = given(4_000).await;
+    let owner = long.team().await;
+    let silent = Follower::register(&long).await;
+    drop(long);
+    // Another process, or this one after its setting was made smaller.
+    let world = given(1_000).await;
+    let mut heard = Follower::register(&world).await;
+    let cut = revoke(&world, &owner, None).await;
+    tokio::time::sleep(MOMENT).await;
+    heard.catch_up().await;
+    let receipt = receipt(cut.await.expect("joins"));
+    assert_eq!((receipt.acknowledged, receipt.waited_out), (1, 1), "{}", silent.incarnation);
+    let w = Terms::default().wait_for(Duration::from_secs(4));
+    let elapsed = elapsed(&receipt);
+    assert!(elapsed >= w && elapsed < w + MOMENT, "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_of_rows_that_a_copy_put_back_lacks_counts_for_nothing() {
+    let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
+    let world = World::over(Arc::new(memory.clone()), ring()).await;
+    let owner = world.team().await;
+    let mut follower = Follower::register(&world).await;
+    let copy = memory.copy().await;
+    for _ in 0..3 {
+        world.key(&owner).await;
+    }
+    follower.catch_up().await;
+    memory.put_back(&copy).await;
+    // It has the number of a row that the follower did acknowledge.
+    let receipt = receipt(revoke(&world, &owner, None).await.await.expect("joins"));
+    assert_eq!((receipt.acknowledged, receipt.waited_out), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

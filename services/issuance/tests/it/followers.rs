@@ -1,23 +1,26 @@
 //! Registering, renewing, watching and retiring followers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use keystile_contract::{
     Identity, Transport,
     convert::position,
     proto::{
-        common::v1::Position,
+        common::v1::{LogRow, Position},
         issuance::v1::{
             RegisterRequest, RegisterResponse, RenewRequest, RevokeKeyRequest, WatchRequest,
             log_service_client::LogServiceClient,
         },
     },
 };
-use keystile_domain::{Clock, ErrorKind, Incarnation, Role, log::History};
-use keystile_issuance::Config;
+use keystile_domain::{
+    Clock, ErrorKind, Incarnation, Role,
+    log::{History, Nonce},
+};
+use keystile_issuance::{Config, lease::Terms, store::memory::MemoryStore};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{HISTORY, World, receipt, ring};
+use crate::world::{HISTORY, MOMENT, World, receipt, ring};
 
 /// One follower, as far as issuance sees it.
 pub(crate) struct Follower {
@@ -32,7 +35,7 @@ impl Follower {
         let request = RegisterRequest {
             incarnation: incarnation.clone(),
             role: "verification".into(),
-            resume_from: None,
+            ..RegisterRequest::default()
         };
         let begun = world.log().register(request).await.expect("registered").into_inner();
         Self { incarnation, begun, log: world.log() }
@@ -52,6 +55,24 @@ impl Follower {
         };
         let answer = self.log.renew(request).await;
         answer.map(tonic::Response::into_inner).map_err(Into::into)
+    }
+
+    /// What opens its stream.
+    pub(crate) fn opening(&self) -> WatchRequest {
+        WatchRequest {
+            incarnation: self.incarnation.clone(),
+            applied: self.begun.head.clone(),
+            applied_nonce: self.begun.head_nonce.clone(),
+        }
+    }
+
+    /// What acknowledges everything up to the last of these rows.
+    pub(crate) fn acknowledgement(&self, rows: &[LogRow]) -> WatchRequest {
+        let last = rows.last().expect("at least one");
+        let mut message = self.opening();
+        message.applied.as_mut().expect("a head").seq = last.seq;
+        message.applied_nonce.clone_from(&last.nonce);
+        message
     }
 
     /// Renews twice, as a follower that applies everything: the second renewal acknowledges.
@@ -107,11 +128,18 @@ async fn a_follower_of_another_log_is_told_so() {
             (Position { seq: 9, ..head.clone() }, nonce.clone()),
             (Position { seq: 0, ..head.clone() }, nonce.clone()),
         ] {
+            let opening = WatchRequest {
+                applied: Some(applied.clone()),
+                applied_nonce: nonce.clone(),
+                ..follower.opening()
+            };
             let refused = follower.renew(applied, nonce).await.expect_err("another log");
             assert_eq!(
                 (refused.kind, refused.reason.as_str()),
                 (ErrorKind::Stale, "history_mismatch")
             );
+            let refused = World::refused(follower.log.watch(tokio_stream::once(opening)).await);
+            assert_eq!(refused.reason, "history_mismatch", "nor may it watch");
         }
         follower.renew(head.clone(), nonce.clone()).await.expect("this log");
         follower.incarnation =
@@ -134,6 +162,7 @@ async fn a_follower_registers_once_and_resumes_where_the_log_reaches_back() {
         let request = |point: Option<Position>| RegisterRequest {
             incarnation: Incarnation::generate(world.clock.now(), world.entropy()).to_string(),
             role: "verification".into(),
+            resume_nonce: if point.is_some() { vec![0; 16] } else { vec![] },
             resume_from: point,
         };
         let again = RegisterRequest { incarnation: follower.incarnation, ..request(None) };
@@ -142,8 +171,14 @@ async fn a_follower_registers_once_and_resumes_where_the_log_reaches_back() {
 
         let head = follower.begun.head.expect("a head");
         let stored = Position { seq: 1, ..head.clone() };
-        let resumed = world.log().register(request(Some(stored))).await.expect("registered");
-        let resumed = resumed.into_inner();
+        let other = request(Some(stored.clone()));
+        let other = world.log().register(other).await.expect("registered").into_inner();
+        assert!(!other.resumed, "another row of that number");
+        assert_eq!(other.rows.len() as u64, head.seq - other.floor, "from the floor");
+        let (_, rows) = world.store.log_after(0, 1).await.expect("read");
+        let this =
+            RegisterRequest { resume_nonce: rows[0].nonce.0.to_vec(), ..request(Some(stored)) };
+        let resumed = world.log().register(this).await.expect("registered").into_inner();
         assert!(resumed.resumed);
         assert_eq!(resumed.rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [2]);
         let ahead = Position { seq: 7, ..head };
@@ -173,9 +208,7 @@ async fn nobody_but_its_role_speaks_for_a_follower() {
                 applied_nonce: begun.head_nonce.clone(),
             };
             assert_eq!(World::refused(log.renew(renew).await).reason, "role_mismatch");
-            let incarnation = follower.incarnation.clone();
-            let watch = WatchRequest { incarnation, applied: begun.head.clone() };
-            let refused = log.watch(tokio_stream::once(watch)).await;
+            let refused = log.watch(tokio_stream::once(follower.opening())).await;
             assert_eq!(World::refused(refused).reason, "role_mismatch");
         }
         follower.catch_up().await;
@@ -187,10 +220,7 @@ async fn rows_are_pushed_to_a_watcher_as_they_are_committed() {
     for world in [World::sqlite().await, World::memory().await] {
         let owner = world.team().await;
         let mut follower = Follower::register(&world).await;
-        let opening = WatchRequest {
-            incarnation: follower.incarnation.clone(),
-            applied: follower.begun.head.clone(),
-        };
+        let opening = follower.opening();
         let unknown = WatchRequest {
             incarnation: Incarnation::generate(world.clock.now(), world.entropy()).to_string(),
             ..opening.clone()
@@ -232,6 +262,36 @@ async fn a_silent_follower_is_counted_until_its_lease_is_surely_over_and_then_fo
     let answer = world.keys().revoke_key(world.by(&owner, revoke(key.id))).await.expect("revoked");
     let receipt = receipt(answer.into_inner().outcome);
     assert_eq!((receipt.acknowledged, receipt.waited_out), (0, 0), "forgotten");
+    stop.cancel();
+    run.await.expect("stops");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retiring_follower_is_counted_for_twice_the_lease_that_it_was_given() {
+    let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
+    let given = |lease_ttl_ms| {
+        let config = Config { lease_ttl_ms, ..Config::default() };
+        World::with(Arc::new(memory.clone()), ring(), config)
+    };
+    let long = given(4_000).await;
+    Follower::register(&long).await;
+    let world = given(1_000).await;
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(world.service.clone().run(stop.clone()));
+    world.clock.wall.advance(Duration::from_secs(11));
+    let left = async || world.store.followers_of(u64::MAX).await.expect("read");
+    while !left().await.iter().all(|follower| follower.retiring) {
+        tokio::time::sleep(MOMENT).await;
+    }
+    let marked = world.clock.tick();
+    while !left().await.is_empty() {
+        tokio::time::sleep(MOMENT).await;
+    }
+    let counted = world.clock.tick().since(marked);
+    assert!(
+        counted + MOMENT >= Terms::default().wait_for(Duration::from_secs(4)) * 2,
+        "{counted:?}"
+    );
     stop.cancel();
     run.await.expect("stops");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keystile_contract::proto::issuance::v1::{RevokeKeyRequest, WatchRequest};
+use keystile_contract::proto::issuance::v1::RevokeKeyRequest;
 use keystile_domain::log::Nonce;
 use keystile_issuance::store::{Store, memory::MemoryStore, sql::SqlStore};
 use keystile_testkit::{Postgres, SeededEntropy};
@@ -26,18 +26,12 @@ async fn cut_here_acknowledged_there(store: Arc<dyn Store>) {
     let owner = here.team().await;
     let mut follower = Follower::register(&there).await;
     let (acknowledge, requests) = mpsc::channel(4);
-    let message = |applied| WatchRequest { incarnation: follower.incarnation.clone(), applied };
-    acknowledge.send(message(follower.begun.head.clone())).await.expect("open");
+    acknowledge.send(follower.opening()).await.expect("open");
     let rows = follower.log.watch(ReceiverStream::new(requests)).await.expect("watching");
     let mut rows = rows.into_inner();
-    let incarnation = follower.incarnation.clone();
-    let mut applied = follower.begun.head.clone().expect("a head");
     let follows = tokio::spawn(async move {
         while let Ok(Some(pushed)) = rows.message().await {
-            applied.seq = pushed.rows.last().expect("at least one").seq;
-            let incarnation = incarnation.clone();
-            let applied = WatchRequest { incarnation, applied: Some(applied.clone()) };
-            if acknowledge.send(applied).await.is_err() {
+            if acknowledge.send(follower.acknowledgement(&pushed.rows)).await.is_err() {
                 return;
             }
         }

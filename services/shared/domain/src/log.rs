@@ -67,6 +67,15 @@ impl Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce(pub [u8; 16]);
 
+/// What a follower applied: everything up to a row, and which row of that number it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The row applied last; where it began if it has applied none.
+    pub position: Position,
+    /// That row's mark.
+    pub nonce: Nonce,
+}
+
 /// What a change is about. A fact cached before a cut of any of its scopes is not used after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {

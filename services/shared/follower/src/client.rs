@@ -13,7 +13,7 @@ use keystile_contract::{
 };
 use keystile_domain::{
     Incarnation, Position, Role,
-    log::{History, LogRow, Nonce},
+    log::{Applied, History, LogRow, Nonce},
 };
 use tokio::sync::watch;
 use tonic::Request;
@@ -66,12 +66,13 @@ impl Client {
     pub(crate) async fn register(
         &mut self,
         role: Role,
-        resume_from: Option<Position>,
+        resume_from: Option<Applied>,
     ) -> Result<Registered, Failure> {
         let mut request = Request::new(proto::RegisterRequest {
             incarnation: self.incarnation.to_string(),
             role: role.to_string(),
-            resume_from: resume_from.as_ref().map(convert::position),
+            resume_from: resume_from.map(|point| convert::position(&point.position)),
+            resume_nonce: resume_from.map(|point| point.nonce.0.to_vec()).unwrap_or_default(),
         });
         request.set_timeout(OPEN_TIMEOUT);
         let answer = within(OPEN_TIMEOUT, self.log.register(request).boxed()).await?.into_inner();
@@ -86,14 +87,13 @@ impl Client {
     /// Renews within `timeout`.
     pub(crate) async fn renew(
         &mut self,
-        applied: Position,
-        applied_nonce: Nonce,
+        applied: Applied,
         timeout: Duration,
     ) -> Result<Tail, Failure> {
         let mut request = Request::new(proto::RenewRequest {
             incarnation: self.incarnation.to_string(),
-            applied: Some(convert::position(&applied)),
-            applied_nonce: applied_nonce.0.to_vec(),
+            applied: Some(convert::position(&applied.position)),
+            applied_nonce: applied.nonce.0.to_vec(),
         });
         request.set_timeout(timeout);
         let answer = within(timeout, self.log.renew(request).boxed()).await?.into_inner();
@@ -104,7 +104,7 @@ impl Client {
     /// later value stands for all before it.
     pub(crate) async fn watch(
         mut self,
-        applied: watch::Receiver<Position>,
+        applied: watch::Receiver<Applied>,
     ) -> Result<impl Stream<Item = Result<Pushed, Failure>>, Failure> {
         let incarnation = self.incarnation.to_string();
         let up = stream::unfold((applied, true), move |(mut applied, first)| {
@@ -113,8 +113,12 @@ impl Client {
                 if !first {
                     applied.changed().await.ok()?;
                 }
-                let position = convert::position(&applied.borrow_and_update());
-                let request = proto::WatchRequest { incarnation, applied: Some(position) };
+                let Applied { position, nonce } = *applied.borrow_and_update();
+                let request = proto::WatchRequest {
+                    incarnation,
+                    applied: Some(convert::position(&position)),
+                    applied_nonce: nonce.0.to_vec(),
+                };
                 Some((request, (applied, false)))
             }
         });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keystile_contract::Failure;
-use keystile_domain::{Incarnation, Position};
+use keystile_domain::{Incarnation, Position, log::Applied};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -74,16 +74,17 @@ impl Driver {
         let mut client = Client::new(self.deps.issuance.clone(), incarnation);
         let Registered { tail, floor, resumed, terms } =
             client.register(self.deps.role, resume_from).await?;
-        let begin = match resume_from.filter(|_| resumed) {
-            Some(point) if point.history == tail.head.history => point,
-            Some(_) => return Err(Broken::History.into()),
-            None => {
-                let begin = Position { history: tail.head.history, seq: floor };
-                self.deps.apply.reset(&begin).await?;
-                begin
-            }
+        let begin = if let Some(point) = resume_from.filter(|_| resumed) {
+            point
+        } else {
+            let position = Position { history: tail.head.history, seq: floor };
+            let nonce = tail.rows.first().map_or(tail.head_nonce, |row| row.previous);
+            let begin = Applied { position, nonce };
+            self.deps.apply.reset(&begin).await?;
+            begin
         };
         session::check_registered(&begin, &tail)?;
+        let begin = begin.position;
         let line = Arc::new(Line::new(&begin, &self.settings));
         line.tombstones.install(&tail.rows, self.deps.clock.tick());
         if !tail.rows.is_empty() {

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use keystile_contract::Transport;
 use keystile_domain::{
     Clock, Entropy, Position, Role, Scope, Tick,
-    log::{History, LogRow},
+    log::{Applied, History, LogRow},
 };
 use tokio::sync::watch;
 
@@ -75,11 +75,11 @@ pub struct Deps {
 #[async_trait]
 pub trait Apply: Send + Sync {
     /// Where a stored follower resumes; `None` begins at the floor.
-    async fn resume_from(&self) -> Result<Option<Position>, ApplyError>;
+    async fn resume_from(&self) -> Result<Option<Applied>, ApplyError>;
 
     /// Drop everything cached: another history, or the log no longer reaches back. Rows after
     /// `begin` follow. Also called when a follower that stores nothing begins.
-    async fn reset(&self, begin: &Position) -> Result<(), ApplyError>;
+    async fn reset(&self, begin: &Applied) -> Result<(), ApplyError>;
 
     /// Rows in order, contiguous, after their tombstones are installed and before they are
     /// acknowledged. Rows that failed come again.

@@ -9,8 +9,8 @@ use futures::{
 };
 use keystile_contract::Failure;
 use keystile_domain::{
-    ErrorKind, Position, Tick,
-    log::{History, LogRow, Nonce},
+    ErrorKind, Tick,
+    log::{Applied, History, LogRow, Nonce},
 };
 use tokio::{
     sync::watch,
@@ -52,7 +52,7 @@ pub(crate) struct Session {
     nonce: Nonce,
     terms: LeaseTerms,
     /// What is applied, for the stream to acknowledge.
-    applied: watch::Sender<Position>,
+    told: watch::Sender<Applied>,
 }
 
 impl Session {
@@ -64,8 +64,8 @@ impl Session {
         nonce: Nonce,
         terms: LeaseTerms,
     ) -> Self {
-        let (applied, _) = watch::channel(line.applied());
-        Self { shared, apply, line, client, nonce, terms, applied }
+        let (told, _) = watch::channel(Applied { position: line.applied(), nonce });
+        Self { shared, apply, line, client, nonce, terms, told }
     }
 
     /// Renews and applies until the session is broken; nothing else ends it. Pauses between
@@ -94,14 +94,18 @@ impl Session {
         }
     }
 
+    fn applied(&self) -> Applied {
+        Applied { position: self.line.applied(), nonce: self.nonce }
+    }
+
     fn renew(&self) -> Renewal {
         let mut client = self.client.clone();
-        let (applied, nonce) = (self.line.applied(), self.nonce);
+        let applied = self.applied();
         // An answer later than this would extend the lease by less than the next one does.
         let timeout = self.terms.lease_ttl.saturating_sub(self.terms.renew_interval);
         // Noted before it is sent: from then on, a cut that this renewal does not hear of waits.
         let sent_at = self.shared.clock.tick();
-        async move { (sent_at, client.renew(applied, nonce, timeout).await) }.boxed().fuse()
+        async move { (sent_at, client.renew(applied, timeout).await) }.boxed().fuse()
     }
 
     /// Applies the tail, then extends the lease. False: not this time.
@@ -131,7 +135,7 @@ impl Session {
     }
 
     fn watch(&self, after: Duration) -> Rows {
-        let (client, applied) = (self.client.clone(), self.applied.subscribe());
+        let (client, applied) = (self.client.clone(), self.told.subscribe());
         tokio::time::sleep(after)
             .then(|()| client.watch(applied))
             .into_stream()
@@ -166,7 +170,7 @@ impl Session {
         }
         self.nonce = last.nonce;
         self.line.advance(last.seq);
-        self.applied.send_replace(self.line.applied());
+        self.told.send_replace(self.applied());
         Ok(true)
     }
 }
@@ -198,10 +202,13 @@ fn continuation(applied: u64, nonce: Nonce, rows: &[LogRow]) -> Result<&[LogRow]
 }
 
 /// The rows of a registration lead from where it begins to the head.
-pub(crate) fn check_registered(begin: &Position, tail: &Tail) -> Result<(), Broken> {
-    let nonce = tail.rows.first().map_or(tail.head_nonce, |row| row.previous);
-    let rows = continuation(begin.seq, nonce, &tail.rows)?;
-    let end = rows.last().map_or((begin.seq, nonce), |row| (row.seq, row.nonce));
+pub(crate) fn check_registered(begin: &Applied, tail: &Tail) -> Result<(), Broken> {
+    let Applied { position, nonce } = *begin;
+    if position.history != tail.head.history {
+        return Err(Broken::History);
+    }
+    let rows = continuation(position.seq, nonce, &tail.rows)?;
+    let end = rows.last().map_or((position.seq, nonce), |row| (row.seq, row.nonce));
     if rows.len() == tail.rows.len() && end == (tail.head.seq, tail.head_nonce) {
         Ok(())
     } else {

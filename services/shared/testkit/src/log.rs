@@ -191,7 +191,9 @@ impl LogService for LogDouble {
         let point = request.resume_from;
         state.resumed_from.push(point.as_ref().map(|point| point.seq));
         let own = state.history.to_string();
-        let point = point.filter(|point| point.history == own && point.seq >= state.floor);
+        let known = |seq: u64| nonce(seq).0 == *request.resume_nonce;
+        let point = point
+            .filter(|point| point.history == own && point.seq >= state.floor && known(point.seq));
         let begin = point.as_ref().map_or(state.floor, |point| point.seq);
         Ok(Response::new(RegisterResponse {
             head: Some(convert::position(&state.head())),

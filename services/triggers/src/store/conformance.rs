@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use keystile_domain::{KeyId, Position, Scope, TeamId, log::History};
+use keystile_domain::{
+    KeyId, Position, Scope, TeamId,
+    log::{Applied, History, Nonce},
+};
 use keystile_sql::{Database, Pool};
 use keystile_testkit::on_every_backend;
 use uuid::Uuid;
 
 use super::{Store, memory::MemoryStore, sql::SqlStore};
 
-fn at(history: u8, seq: u64) -> Position {
-    Position { history: History { database: [history; 16], timeline: 0 }, seq }
+fn at(history: u8, seq: u64) -> Applied {
+    let position = Position { history: History { database: [history; 16], timeline: 0 }, seq };
+    Applied { position, nonce: Nonce(u128::from(seq).to_be_bytes()) }
 }
 
 fn key(number: u128) -> Scope {

@@ -6,13 +6,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use keystile_domain::{Position, Scope};
+use keystile_domain::{Scope, log::Applied};
 
 use super::{Error, Store};
 
 #[derive(Default)]
 struct Tables {
-    applied: Option<Position>,
+    applied: Option<Applied>,
     tombstones: BTreeMap<Scope, u64>,
 }
 
@@ -28,7 +28,7 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn applied(&self) -> Result<Option<Position>, Error> {
+    async fn applied(&self) -> Result<Option<Applied>, Error> {
         Ok(self.with(|tables| tables.applied))
     }
 
@@ -36,20 +36,21 @@ impl Store for MemoryStore {
         Ok(self.with(|tables| tables.tombstones.len() as u64))
     }
 
-    async fn reset(&self, begin: &Position) -> Result<(), Error> {
+    async fn reset(&self, begin: &Applied) -> Result<(), Error> {
         self.with(|tables| {
             *tables = Tables { applied: Some(*begin), tombstones: BTreeMap::new() };
         });
         Ok(())
     }
 
-    async fn advance(&self, applied: &Position, changed: &[(Scope, u64)]) -> Result<(), Error> {
+    async fn advance(&self, applied: &Applied, changed: &[(Scope, u64)]) -> Result<(), Error> {
         self.with(|tables| {
             for (scope, seq) in changed {
                 let known = tables.tombstones.entry(*scope).or_insert(*seq);
                 *known = (*known).max(*seq);
             }
-            let behind = tables.applied.is_none_or(|known| !known.reaches(applied));
+            let known = tables.applied;
+            let behind = known.is_none_or(|known| !known.position.reaches(&applied.position));
             if behind {
                 tables.applied = Some(*applied);
             }

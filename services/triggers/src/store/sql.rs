@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use keystile_domain::{Position, Scope};
+use keystile_domain::{
+    Position, Scope,
+    log::{Applied, Nonce},
+};
 use keystile_sql::{Database, Transaction};
 use sea_orm::{
     EntityTrait, PaginatorTrait, Set,
@@ -43,23 +46,23 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn applied(&self) -> Result<Option<Position>, Error> {
+    async fn applied(&self) -> Result<Option<Applied>, Error> {
         let row = applied::Entity::find_by_id(applied::ONLY).one(self.database.read()).await?;
-        row.as_ref().map(position).transpose()
+        row.as_ref().map_or(Ok(None), read)
     }
 
     async fn tombstones(&self) -> Result<u64, Error> {
         Ok(tombstone::Entity::find().count(self.database.read()).await?)
     }
 
-    async fn reset(&self, begin: &Position) -> Result<(), Error> {
+    async fn reset(&self, begin: &Applied) -> Result<(), Error> {
         let transaction = self.database.begin().await?;
         tombstone::Entity::delete_many().exec(&*transaction).await?;
         set_applied(&transaction, begin).await?;
         transaction.commit().await
     }
 
-    async fn advance(&self, applied: &Position, changed: &[(Scope, u64)]) -> Result<(), Error> {
+    async fn advance(&self, applied: &Applied, changed: &[(Scope, u64)]) -> Result<(), Error> {
         // A statement may not touch one row twice. The log is in order: of two, the later stays.
         let latest: BTreeMap<Scope, u64> = changed.iter().copied().collect();
         let rows = latest.into_iter().map(|(scope, seq)| {
@@ -87,22 +90,23 @@ impl Store for SqlStore {
                 .await?;
         }
         let known = applied::Entity::find_by_id(applied::ONLY).one(&*transaction).await?;
-        let known = known.as_ref().map(position).transpose()?;
-        if known.is_none_or(|known| !known.reaches(applied)) {
+        let known = known.as_ref().map_or(Ok(None), read)?;
+        if known.is_none_or(|known| !known.position.reaches(&applied.position)) {
             set_applied(&transaction, applied).await?;
         }
         transaction.commit().await
     }
 }
 
-async fn set_applied(transaction: &Transaction, at: &Position) -> Result<(), Error> {
+async fn set_applied(transaction: &Transaction, at: &Applied) -> Result<(), Error> {
     let row = applied::ActiveModel {
         id: Set(applied::ONLY),
-        history: Set(at.history.to_string()),
-        seq: Set(stored(at.seq)?),
+        history: Set(at.position.history.to_string()),
+        seq: Set(stored(at.position.seq)?),
+        nonce: Set(Some(Uuid::from_bytes(at.nonce.0))),
     };
     let replace = OnConflict::column(applied::Column::Id)
-        .update_columns([applied::Column::History, applied::Column::Seq])
+        .update_columns([applied::Column::History, applied::Column::Seq, applied::Column::Nonce])
         .to_owned();
     applied::Entity::insert(row)
         .on_conflict(replace)
@@ -111,11 +115,14 @@ async fn set_applied(transaction: &Transaction, at: &Position) -> Result<(), Err
     Ok(())
 }
 
-fn position(row: &applied::Model) -> Result<Position, Error> {
-    Ok(Position {
+/// `None` of a row from before marks were stored: who does not know which row it applied begins anew.
+fn read(row: &applied::Model) -> Result<Option<Applied>, Error> {
+    let Some(nonce) = row.nonce else { return Ok(None) };
+    let position = Position {
         history: row.history.parse().map_err(|_| Error::Corrupt("history"))?,
         seq: row.seq.try_into().map_err(|_| Error::Corrupt("position"))?,
-    })
+    };
+    Ok(Some(Applied { position, nonce: Nonce(nonce.into_bytes()) }))
 }
 
 fn stored(seq: u64) -> Result<i64, Error> {

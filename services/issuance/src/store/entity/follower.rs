@@ -9,6 +9,7 @@ pub(crate) struct Model {
     pub(crate) incarnation: Uuid,
     pub(crate) role: String,
     pub(crate) since: i64,
+    pub(crate) lease_ttl_ms: i64,
     pub(crate) answered_at: i64,
     pub(crate) retiring: bool,
 }

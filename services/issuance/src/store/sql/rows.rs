@@ -1,5 +1,7 @@
 //! Stored rows ↔ plain values. Every way out of the database is fallible and names the column.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use keystile_domain::{
     AuditId, ConnectionId, Environment, Grant, Incarnation, IntegrationId, KeyId, OperationId,
@@ -327,6 +329,7 @@ pub(super) fn follower(row: &follower::Model) -> Result<FollowerRecord, Error> {
         incarnation: Incarnation::from_uuid(row.incarnation),
         role: role(&row.role)?,
         since: seq(row.since)?,
+        lease_ttl: Duration::from_millis(unstored(row.lease_ttl_ms, "lease_ttl_ms")?),
         answered_at: from_micros(row.answered_at)?,
         retiring: row.retiring,
     })
@@ -337,6 +340,7 @@ pub(super) fn new_follower(record: &FollowerRecord) -> follower::ActiveModel {
         incarnation: Set(record.incarnation.as_uuid()),
         role: Set(record.role.as_str().to_owned()),
         since: Set(stored(record.since)),
+        lease_ttl_ms: Set(i64::try_from(record.lease_ttl.as_millis()).unwrap_or(i64::MAX)),
         answered_at: Set(micros(record.answered_at)),
         retiring: Set(record.retiring),
     }

@@ -224,9 +224,9 @@ impl Tx for SqlTx {
         Ok(row.map(|row| row.usable))
     }
 
-    async fn followers(&mut self) -> Result<Vec<Incarnation>, Error> {
+    async fn followers(&mut self) -> Result<Vec<FollowerRecord>, Error> {
         let rows = follower::Entity::find().all(self.database()).await?;
-        Ok(rows.iter().map(|row| Incarnation::from_uuid(row.incarnation)).collect())
+        rows.iter().map(rows::follower).collect()
     }
 
     async fn insert_follower(&mut self, record: &FollowerRecord) -> Result<(), Error> {

@@ -5,18 +5,15 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use keystile_domain::{
-    Position,
-    log::{History, LogRow},
-};
+use keystile_domain::log::{Applied, History, LogRow};
 use keystile_follower::{Apply, ApplyError};
 use tokio::sync::watch;
 use tonic::async_trait;
 
 #[derive(Debug)]
 pub(crate) struct Cache {
-    stored: Option<Position>,
-    pub(crate) begun: Mutex<Vec<Position>>,
+    stored: Option<Applied>,
+    pub(crate) begun: Mutex<Vec<Applied>>,
     pub(crate) rows: Mutex<Vec<u64>>,
     pub(crate) fails: AtomicBool,
     /// Calls of `apply` that were entered, finished or not.
@@ -38,7 +35,7 @@ impl Default for Cache {
 }
 
 impl Cache {
-    pub(crate) fn stored(at: Position) -> Self {
+    pub(crate) fn stored(at: Applied) -> Self {
         Self { stored: Some(at), ..Self::default() }
     }
 
@@ -58,11 +55,11 @@ impl Cache {
 
 #[async_trait]
 impl Apply for Cache {
-    async fn resume_from(&self) -> Result<Option<Position>, ApplyError> {
+    async fn resume_from(&self) -> Result<Option<Applied>, ApplyError> {
         Ok(self.stored)
     }
 
-    async fn reset(&self, begin: &Position) -> Result<(), ApplyError> {
+    async fn reset(&self, begin: &Applied) -> Result<(), ApplyError> {
         self.begun.lock().expect("not poisoned").push(*begin);
         self.rows.lock().expect("not poisoned").clear();
         Ok(())

@@ -14,7 +14,10 @@ use cache::Cache;
 use keystile_contract::{
     Identity, proto::issuance::v1::log_service_server::LogServiceServer, transport,
 };
-use keystile_domain::{KeyId, Position, Role, Scope, log::LogRow};
+use keystile_domain::{
+    KeyId, Position, Role, Scope,
+    log::{Applied, LogRow, Nonce},
+};
 use keystile_follower::{Deps, Follower, Rejected, Settings, follow};
 use keystile_testkit::{
     LogDouble, MockClock, SeededEntropy,
@@ -70,6 +73,10 @@ fn at(seq: u64) -> Position {
     Position { history: history(1), seq }
 }
 
+fn applied(seq: u64) -> Applied {
+    Applied { position: at(seq), nonce: nonce(seq) }
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_begins_with_the_log_as_tombstones_and_everything_before_the_floor_missing() {
     let rig = rig(|issuance| {
@@ -82,7 +89,7 @@ async fn it_begins_with_the_log_as_tombstones_and_everything_before_the_floor_mi
     assert!(rig.follower.lease_current());
     assert_eq!(rig.follower.applied(), Some(at(4)));
     assert_eq!(rig.follower.tombstones(), 2);
-    assert_eq!(*rig.cache.begun.lock().expect("not poisoned"), [at(2)]);
+    assert_eq!(*rig.cache.begun.lock().expect("not poisoned"), [applied(2)]);
     assert_eq!(rig.cache.rows(), [3, 4]);
     assert_eq!(rig.follower.admit(&at(3), [key(3)]), Ok(()));
     let stale = |seq| Err(Rejected::Stale { needed: at(seq) });
@@ -261,7 +268,7 @@ async fn a_stream_that_ends_is_opened_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stored_follower_resumes_where_it_was() {
-    let stored = Cache::stored(at(2));
+    let stored = Cache::stored(applied(2));
     let rig = rig_with(stored, |issuance| {
         for id in 1..=4 {
             issuance.commit(key(id));
@@ -277,7 +284,7 @@ async fn a_stored_follower_resumes_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stored_follower_that_the_log_no_longer_reaches_is_reset() {
-    let stored = Cache::stored(at(1));
+    let stored = Cache::stored(applied(1));
     let rig = rig_with(stored, |issuance| {
         for id in 1..=4 {
             issuance.commit(key(id));
@@ -285,6 +292,20 @@ async fn a_stored_follower_that_the_log_no_longer_reaches_is_reset() {
         issuance.state().floor = 3;
     });
     rig.follower.wait_ready().await;
-    assert_eq!(*rig.cache.begun.lock().expect("not poisoned"), [at(3)]);
+    assert_eq!(*rig.cache.begun.lock().expect("not poisoned"), [applied(3)]);
     assert_eq!(rig.cache.rows(), [4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_follower_whose_row_was_another_is_reset() {
+    let stored = Cache::stored(Applied { nonce: Nonce([0xff; 16]), ..applied(2) });
+    let rig = rig_with(stored, |issuance| {
+        for id in 1..=3 {
+            issuance.commit(key(id));
+        }
+    });
+    rig.follower.wait_ready().await;
+    assert_eq!(rig.issuance.state().resumed_from, [Some(2)]);
+    assert_eq!(*rig.cache.begun.lock().expect("not poisoned"), [applied(0)]);
+    assert_eq!(rig.cache.rows(), [1, 2, 3]);
 }

@@ -12,6 +12,7 @@ pub(crate) struct Model {
     pub(crate) id: i32,
     pub(crate) history: String,
     pub(crate) seq: i64,
+    pub(crate) nonce: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
