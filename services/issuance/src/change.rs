@@ -36,6 +36,9 @@ pub(crate) struct Ask {
     pub(crate) origin: Origin,
     /// When the caller must have an answer.
     pub(crate) deadline: Tick,
+    /// SHA-256 of the request, where a caller names the operation: one that comes again under its id
+    /// and says something else is no repeat of it.
+    pub(crate) request: Option<[u8; 32]>,
 }
 
 /// Who asks, as the trail keeps it.
@@ -142,6 +145,13 @@ pub(crate) struct Committed {
     waiting: Waiting,
 }
 
+impl Committed {
+    /// Its row.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.waiting.position.seq
+    }
+}
+
 /// How a change ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
@@ -177,7 +187,8 @@ impl Service {
         self.barrier.forget_lost(&epoch.position());
         let position = |seq| Position { history: epoch.history, seq };
         if let Some(made) = tx.operation(ask.team, ask.operation).await? {
-            if !change.is_repeat_of(&made) {
+            let differs = ask.request.zip(made.request).is_some_and(|(now, then)| now != then);
+            if differs || !change.is_repeat_of(&made) {
                 return Err(Error::OperationReused);
             }
             let after = change.repeat(&mut *tx, &made).await?;
@@ -210,6 +221,7 @@ impl Service {
             kind: row.kind,
             scope: row.scope,
             cut: row.cut,
+            request: ask.request,
         };
         tx.append(&row, at).await?;
         tx.insert_operation(&operation).await?;
@@ -248,6 +260,7 @@ impl Service {
             after: effect.after.to_string(),
             request_id: ask.origin.request_id.clone(),
             source_ip: ask.origin.source_ip,
+            receipt: None,
         }
     }
 
@@ -270,11 +283,21 @@ impl Service {
         let operation = committed.id;
         if committed.operation.is_some_and(|made| made.cut) {
             let receipt = self.barrier.wait(&committed.waiting, deadline).await;
+            if let Some(receipt) = &receipt {
+                self.record_receipt(&[receipt.seq], receipt).await;
+            }
             return Outcome { operation, receipt, pending: receipt.is_none() };
         }
         let courtesy = deadline.min(self.clock.tick() + COURTESY);
         self.barrier.wait(&committed.waiting, courtesy).await;
         Outcome { operation, receipt: None, pending: false }
+    }
+
+    /// Adds the receipt to the trail. The cut holds whether or not that succeeds.
+    pub(crate) async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) {
+        if let Err(error) = self.store.record_receipt(seqs, receipt).await {
+            tracing::warn!(%error, seq = receipt.seq, "the trail lacks the receipt of a cut");
+        }
     }
 
     /// Runs the barrier of everything that is committed by now, under the name of `operation`.

@@ -46,6 +46,8 @@ pub struct Caller {
     pub operation: Option<OperationId>,
     /// When the caller must have an answer.
     pub deadline: Tick,
+    /// SHA-256 of the request, by which a repeat of the operation is told from another under its id.
+    pub request: Option<[u8; 32]>,
 }
 
 /// A key and how its change ended.
@@ -201,6 +203,7 @@ impl Service {
             operation: caller.operation.unwrap_or_else(|| self.new_operation()),
             origin: (&caller.actor).into(),
             deadline: caller.deadline,
+            request: caller.request,
         }
     }
 

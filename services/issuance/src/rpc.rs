@@ -11,7 +11,9 @@ use keystile_contract::{
         log_service_server::LogServiceServer, team_service_server::TeamServiceServer,
     },
 };
-use tonic::{Status, metadata::MetadataMap, service::Routes};
+use prost::Message;
+use sha2::{Digest, Sha256};
+use tonic::{Request, Status, metadata::MetadataMap, service::Routes};
 
 use crate::{Error, Service, keys::Caller};
 
@@ -41,11 +43,13 @@ impl From<Error> for Status {
 
 impl Service {
     /// Who calls, by the sealed actor.
-    fn caller(&self, metadata: &MetadataMap, operation: &str) -> Result<Caller, Failure> {
+    fn caller<M: Message>(&self, request: &Request<M>, operation: &str) -> Result<Caller, Failure> {
+        let metadata = request.metadata();
         Ok(Caller {
             actor: self.actor(metadata)?,
             operation: parse_optional("operation_id", operation)?,
             deadline: self.deadline(metadata),
+            request: Some(Sha256::digest(request.get_ref().encode_to_vec()).into()),
         })
     }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use keystile_domain::{
     AppKey, Environment, Incarnation, KeyId, OperationId, Role, Scope, TeamId,
     facts::{KeyFacts, KeyStatus},
-    log::{History, LogRow},
+    log::{History, LogRow, Receipt},
     token::Kid,
 };
 use time::OffsetDateTime;
@@ -71,6 +71,8 @@ pub trait Store: Send + Sync + 'static {
     async fn log_after(&self, after: u64, limit: u64) -> Result<(History, Vec<LogRow>), Error>;
     /// Notes that these followers were answered, in one statement.
     async fn record_answered(&self, ids: &[Incarnation], at: OffsetDateTime) -> Result<(), Error>;
+    /// Notes what the cuts at these rows, which have none yet, waited for.
+    async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error>;
     /// Stores `history` as the one that no lease of an earlier one can outlive.
     async fn settle(&self, history: History) -> Result<(), Error>;
 

@@ -23,6 +23,7 @@ use super::{
     Answer,
     extract::StrictQuery,
     openapi::Problems,
+    outcome::Receipt,
     page::{Page, PageSize, invalid_cursor},
     problem,
 };
@@ -61,6 +62,8 @@ pub(super) struct Entry {
     source_ip: Option<String>,
     /// The change's row in issuance's log.
     seq: Option<u64>,
+    /// Of a cut that returned: what it waited for.
+    receipt: Option<Receipt>,
 }
 
 impl Entry {
@@ -84,6 +87,7 @@ impl Entry {
             request_id: entry.request_id,
             source_ip: Some(entry.source_ip).filter(|ip| !ip.is_empty()),
             seq: Some(entry.seq).filter(|seq| *seq != 0),
+            receipt: entry.receipt.as_ref().map(Receipt::of),
         })
     }
 
@@ -102,6 +106,7 @@ impl Entry {
             request_id: row.request_id,
             source_ip: Some(row.source_ip).filter(|ip| !ip.is_empty()),
             seq: None,
+            receipt: None,
         })
     }
 }

@@ -34,6 +34,18 @@ pub(super) struct Receipt {
     elapsed_ms: u64,
 }
 
+impl Receipt {
+    pub(super) fn of(receipt: &proto::Receipt) -> Self {
+        let elapsed = convert::from_duration(receipt.elapsed.as_ref()).unwrap_or_default();
+        Self {
+            seq: receipt.seq,
+            acknowledged: receipt.acknowledged,
+            waited_out: receipt.waited_out,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 /// How a change ended.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -51,19 +63,10 @@ impl Outcome {
     /// 500 if the service left it out.
     pub(super) fn of(outcome: Option<proto::Outcome>) -> Result<Self, Problem> {
         let outcome = outcome.ok_or_else(Problem::internal)?;
-        let receipt = outcome.receipt.map(|receipt| {
-            let elapsed = convert::from_duration(receipt.elapsed.as_ref()).unwrap_or_default();
-            Receipt {
-                seq: receipt.seq,
-                acknowledged: receipt.acknowledged,
-                waited_out: receipt.waited_out,
-                elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            }
-        });
         Ok(Self {
             status: if outcome.pending { Status::Pending } else { Status::Done },
             operation_id: outcome.operation_id,
-            receipt,
+            receipt: outcome.receipt.as_ref().map(Receipt::of),
         })
     }
 }

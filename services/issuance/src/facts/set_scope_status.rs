@@ -48,7 +48,8 @@ impl Service {
             request_id: String::new(),
             source_ip: None,
         };
-        let ask = Ask { team: new.team, operation: new.operation, origin, deadline };
+        let (team, operation) = (new.team, new.operation);
+        let ask = Ask { team, operation, origin, deadline, request: None };
         Ok(self.carry_out(&ask, &SetScopeStatus(new)).await?.1)
     }
 }

@@ -158,6 +158,7 @@ pub(super) fn audit(row: AuditRecord) -> common::AuditEntry {
         request_id: row.request_id,
         source_ip: text(row.source_ip),
         seq: row.seq,
+        receipt: row.receipt.as_ref().map(receipt),
     }
 }
 

@@ -54,7 +54,7 @@ impl KeyService for Service {
         &self,
         request: Request<CreateKeyRequest>,
     ) -> Result<Response<CreateKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let new = convert::new_key(request.get_ref())?;
         issued!(CreateKeyResponse, Service::create_key(self, &caller, new).await?)
     }
@@ -85,7 +85,7 @@ impl KeyService for Service {
         &self,
         request: Request<UpdateKeyRequest>,
     ) -> Result<Response<UpdateKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let (id, update) =
             (key_id(&request.get_ref().key_id)?, convert::update(request.get_ref())?);
         changed!(UpdateKeyResponse, Service::update_key(self, &caller, id, update).await?)
@@ -95,7 +95,7 @@ impl KeyService for Service {
         &self,
         request: Request<PutGrantRequest>,
     ) -> Result<Response<PutGrantResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         let grant = request.get_ref().grant.as_ref();
         let grant = grant.ok_or_else(|| Failure::invalid("grant", "is required"))?;
@@ -107,7 +107,7 @@ impl KeyService for Service {
         &self,
         request: Request<RemoveGrantRequest>,
     ) -> Result<Response<RemoveGrantResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         let app = parse("app_key", &request.get_ref().app_key)?;
         changed!(RemoveGrantResponse, Service::remove_grant(self, &caller, id, app).await?)
@@ -117,7 +117,7 @@ impl KeyService for Service {
         &self,
         request: Request<DisableKeyRequest>,
     ) -> Result<Response<DisableKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         changed!(DisableKeyResponse, Service::disable_key(self, &caller, id).await?)
     }
@@ -126,7 +126,7 @@ impl KeyService for Service {
         &self,
         request: Request<EnableKeyRequest>,
     ) -> Result<Response<EnableKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         changed!(EnableKeyResponse, Service::enable_key(self, &caller, id).await?)
     }
@@ -135,7 +135,7 @@ impl KeyService for Service {
         &self,
         request: Request<RegenerateKeyRequest>,
     ) -> Result<Response<RegenerateKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         issued!(RegenerateKeyResponse, Service::regenerate_key(self, &caller, id).await?)
     }
@@ -144,7 +144,7 @@ impl KeyService for Service {
         &self,
         request: Request<RotateKeyRequest>,
     ) -> Result<Response<RotateKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         let field = "overlap_ends_at";
         let end = optional_wall(field, request.get_ref().overlap_ends_at.as_ref())?;
@@ -156,7 +156,7 @@ impl KeyService for Service {
         &self,
         request: Request<EndOverlapRequest>,
     ) -> Result<Response<EndOverlapResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         changed!(EndOverlapResponse, Service::end_overlap(self, &caller, id).await?)
     }
@@ -165,7 +165,7 @@ impl KeyService for Service {
         &self,
         request: Request<RevokeKeyRequest>,
     ) -> Result<Response<RevokeKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         changed!(RevokeKeyResponse, Service::revoke_key(self, &caller, id).await?)
     }
@@ -174,7 +174,7 @@ impl KeyService for Service {
         &self,
         request: Request<DeleteKeyRequest>,
     ) -> Result<Response<DeleteKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), &request.get_ref().operation_id)?;
+        let caller = self.caller(&request, &request.get_ref().operation_id)?;
         let id = key_id(&request.get_ref().key_id)?;
         let outcome = Service::delete_key(self, &caller, id).await?;
         Ok(Response::new(DeleteKeyResponse { outcome: Some(convert::outcome(&outcome)) }))

@@ -25,7 +25,7 @@ impl TeamService for Service {
         &self,
         request: Request<CreateTeamRequest>,
     ) -> Result<Response<CreateTeamResponse>, Status> {
-        let caller = self.caller(request.metadata(), "")?;
+        let caller = self.caller(&request, "")?;
         let id = team_id(&request.get_ref().team_id)?;
         let name = convert::name("name", &request.get_ref().name)?;
         let team = Service::create_team(self, &caller, id, name).await?;
@@ -46,7 +46,7 @@ impl TeamService for Service {
         &self,
         request: Request<SetPlanRequest>,
     ) -> Result<Response<SetPlanResponse>, Status> {
-        let caller = self.caller(request.metadata(), "")?;
+        let caller = self.caller(&request, "")?;
         let id = team_id(&request.get_ref().team_id)?;
         let plan = convert::plan(request.get_ref().plan.as_ref())?;
         let (team, outcome) = Service::set_plan(self, &caller, id, plan).await?;
@@ -60,7 +60,7 @@ impl TeamService for Service {
         &self,
         request: Request<SuspendTeamRequest>,
     ) -> Result<Response<SuspendTeamResponse>, Status> {
-        let caller = self.caller(request.metadata(), "")?;
+        let caller = self.caller(&request, "")?;
         let id = team_id(&request.get_ref().team_id)?;
         let (team, outcome) = Service::suspend_team(self, &caller, id).await?;
         Ok(Response::new(SuspendTeamResponse {
@@ -73,7 +73,7 @@ impl TeamService for Service {
         &self,
         request: Request<ResumeTeamRequest>,
     ) -> Result<Response<ResumeTeamResponse>, Status> {
-        let caller = self.caller(request.metadata(), "")?;
+        let caller = self.caller(&request, "")?;
         let id = team_id(&request.get_ref().team_id)?;
         let (team, outcome) = Service::resume_team(self, &caller, id).await?;
         Ok(Response::new(ResumeTeamResponse {
@@ -86,7 +86,7 @@ impl TeamService for Service {
         &self,
         request: Request<RetireTokenKeyRequest>,
     ) -> Result<Response<RetireTokenKeyResponse>, Status> {
-        let caller = self.caller(request.metadata(), "")?;
+        let caller = self.caller(&request, "")?;
         let version = u8::try_from(request.get_ref().version)
             .ok()
             .filter(|version| *version > 0)

@@ -1,12 +1,12 @@
 //! The rows in memory, for tests: a transaction works on a copy that replaces the whole.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use keystile_domain::{
     Grant, Incarnation, KeyId, OperationId, Scope, TeamId,
     facts::{KeyFacts, KeyStatus},
-    log::{History, LogRow, Nonce},
+    log::{History, LogRow, Nonce, Receipt},
 };
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
@@ -250,6 +250,17 @@ impl Store for MemoryStore {
         for follower in &mut state.followers {
             if ids.contains(&follower.incarnation) {
                 follower.answered_at = at;
+            }
+        }
+        Ok(())
+    }
+
+    async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error> {
+        let micros = u64::try_from(receipt.elapsed.as_micros()).unwrap_or(u64::MAX);
+        let elapsed = Duration::from_micros(micros);
+        for row in &mut self.0.lock().await.audit {
+            if seqs.contains(&row.seq) && row.receipt.is_none() {
+                row.receipt = Some(Receipt { seq: row.seq, elapsed, ..*receipt });
             }
         }
         Ok(())

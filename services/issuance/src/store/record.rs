@@ -8,7 +8,7 @@ use keystile_domain::{
     TeamId, UserId,
     facts::{GrantFacts, KeyFacts, KeyStatus, SecretFacts},
     limits::Limits,
-    log::{ChangeKind, History, Nonce},
+    log::{ChangeKind, History, Nonce, Receipt},
     name::{Description, Name},
     plan::Plan,
     token::Kid,
@@ -195,6 +195,8 @@ pub struct Operation {
     pub scope: Scope,
     /// Does it take access away?
     pub cut: bool,
+    /// SHA-256 of the request that asked for it, where one did.
+    pub request: Option<[u8; 32]>,
 }
 
 /// A row of the trail.
@@ -226,6 +228,8 @@ pub struct AuditRecord {
     pub request_id: String,
     /// Where from.
     pub source_ip: Option<IpAddr>,
+    /// Of a cut that returned: what it waited for. Its elapsed time is in whole microseconds.
+    pub receipt: Option<Receipt>,
 }
 
 /// What vault said of a connection or integration.

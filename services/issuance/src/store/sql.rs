@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use keystile_domain::{
     ConnectionId, Entropy, Incarnation, IntegrationId, KeyId, OperationId, TeamId, entropy,
     facts::{KeyFacts, KeyStatus},
-    log::{History, LogRow, Nonce},
+    log::{History, LogRow, Nonce, Receipt},
 };
 use keystile_sql::{self as sql, Database, micros};
 use sea_orm::{
@@ -30,6 +30,8 @@ mod tx;
 
 use rows::{stored, unstored};
 
+/// Rows in one statement: below the parameters that SQLite allows.
+const BATCH: usize = 1_000;
 /// The one row of `epoch`.
 const EPOCH: i32 = 1;
 /// Before the first history is settled: one that no database has.
@@ -342,6 +344,22 @@ impl Store for SqlStore {
             .filter(follower::Column::Incarnation.is_in(ids.iter().map(|id| id.as_uuid())))
             .exec(self.0.read())
             .await?;
+        Ok(())
+    }
+
+    async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error> {
+        let count = |number: u32| Expr::val(i32::try_from(number).unwrap_or(i32::MAX));
+        let elapsed = i64::try_from(receipt.elapsed.as_micros()).unwrap_or(i64::MAX);
+        for batch in seqs.chunks(BATCH) {
+            audit::Entity::update_many()
+                .col_expr(audit::Column::Acknowledged, count(receipt.acknowledged))
+                .col_expr(audit::Column::WaitedOut, count(receipt.waited_out))
+                .col_expr(audit::Column::ElapsedUs, Expr::val(elapsed))
+                .filter(audit::Column::Seq.is_in(batch.iter().copied().map(stored)))
+                .filter(audit::Column::Acknowledged.is_null())
+                .exec(self.0.read())
+                .await?;
+        }
         Ok(())
     }
 

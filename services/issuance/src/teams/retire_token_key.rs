@@ -36,6 +36,7 @@ impl Service {
             return Err(Error::NewestTokenKey);
         }
         let (mut secrets, mut after, mut last) = (0, None, None);
+        let mut rows = Vec::new();
         loop {
             let batch = self.store.keys_under_token_key(version, after, BATCH).await?;
             for (team, id) in &batch {
@@ -50,11 +51,13 @@ impl Service {
                     operation: self.new_operation(),
                     origin: (&caller.actor).into(),
                     deadline: caller.deadline,
+                    request: None,
                 };
                 match self.commit(&ask, &change).await {
                     Ok(committed) => {
                         secrets += change.edit.cut.into_inner();
                         last = Some(committed.id);
+                        rows.push(committed.seq());
                     }
                     // Revoked or deleted since the batch was read: nothing of it works.
                     Err(Error::KeyRevoked | Error::NotFound(_)) => {}
@@ -68,6 +71,9 @@ impl Service {
         }
         let operation: OperationId = last.unwrap_or_else(|| self.new_operation());
         let outcome = self.settle_head(operation, caller.deadline).await?;
+        if let Some(receipt) = &outcome.receipt {
+            self.record_receipt(&rows, receipt).await;
+        }
         Ok(Retired { secrets, outcome })
     }
 }

@@ -116,6 +116,21 @@ async fn every_change_has_its_row_with_who_what_when_and_where_from() {
         let disabled = entries.iter().find(|entry| entry.action == "key.disabled").expect("there");
         assert_eq!(disabled.subject_label, format!("renamed ({})", key.public_key));
         assert_eq!(entries[0].actor, "operator");
+        let cuts = entries.iter().rev().filter(|entry| entry.receipt.is_some());
+        let cuts: Vec<_> = cuts.map(|entry| entry.action.as_str()).collect();
+        assert_eq!(
+            cuts,
+            [
+                "key.grant_removed",
+                "key.disabled",
+                "key.overlap_ended",
+                "key.regenerated",
+                "key.revoked",
+                "key.deleted",
+                "team.suspended",
+            ],
+            "every cut's row has its receipt"
+        );
         let secret = &token[token.len() - 51..token.len() - 6];
         assert!(entries.iter().all(|entry| {
             let text = format!("{}{}", entry.before, entry.after);

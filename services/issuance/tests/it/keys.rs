@@ -4,8 +4,8 @@ use keystile_contract::{
     convert::timestamp,
     proto::issuance::v1::{
         CreateKeyRequest, DeleteKeyRequest, DisableKeyRequest, EnableKeyRequest, Expiry,
-        GetKeyRequest, IpAllowList, KeyStatus, ListKeysRequest, RegenerateKeyRequest,
-        RemoveGrantRequest, RevokeKeyRequest, UpdateKeyRequest,
+        GetKeyRequest, IpAllowList, KeyStatus, ListKeysRequest, PutGrantRequest,
+        RegenerateKeyRequest, RemoveGrantRequest, RevokeKeyRequest, UpdateKeyRequest,
     },
 };
 use keystile_domain::{Clock, ErrorKind, MemberRole};
@@ -253,6 +253,31 @@ async fn a_deleted_key_is_gone_from_reads_and_deleting_it_again_returns_the_stor
     assert_eq!(revoke.kind, ErrorKind::NotFound);
     let again = world.keys().delete_key(world.by(&owner, delete())).await.expect("deleted");
     assert_eq!(receipt(again.into_inner().outcome).seq, seq);
+}
+
+#[tokio::test]
+async fn an_operation_that_comes_again_and_says_something_else_is_refused_and_changes_nothing() {
+    for world in [World::sqlite().await, World::memory().await] {
+        let owner = world.team().await;
+        let (key, _) = world.key(&owner).await;
+        let put = |components: &[&str]| PutGrantRequest {
+            key_id: key.id.clone(),
+            operation_id: "op_01jd0000000000000000000000".into(),
+            grant: Some(grant("sandbox", components)),
+        };
+        let mut keys = world.keys();
+        for again in ["made", "repeated"] {
+            let answer = keys.put_grant(world.by(&owner, put(&["echo"]))).await;
+            let outcome = answer.expect(again).into_inner().outcome.expect("an outcome");
+            assert_eq!(outcome.receipt.expect("it narrows").seq, 3, "{again}");
+        }
+        let other = keys.put_grant(world.by(&owner, put(&["list-items"]))).await;
+        assert_eq!(World::refused(other).reason, "operation_reused");
+        let request = world.by(&owner, GetKeyRequest { key_id: key.id.clone() });
+        let key = keys.get_key(request).await.expect("read").into_inner().key.expect("a key");
+        assert_eq!(key.grants[0].allowed_components, ["action.sandbox.echo"]);
+        assert_eq!(world.store.epoch().await.expect("read").head, 3);
+    }
 }
 
 #[tokio::test]

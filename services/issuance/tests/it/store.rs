@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use keystile_domain::{
-    ConnectionId, Entropy, Environment, Grant, Incarnation, KeyId, OperationId, Role, Scope,
-    SecretId, TeamId, entropy,
+    AuditId, ConnectionId, Entropy, Environment, Grant, Incarnation, KeyId, OperationId, Role,
+    Scope, SecretId, TeamId, entropy,
     facts::KeyStatus,
     limits::Limits,
-    log::{ChangeKind, LogRow, Nonce},
+    log::{ChangeKind, LogRow, Nonce, Receipt},
     name::{Description, Name},
     plan::Plan,
     token::Kid,
@@ -15,8 +15,8 @@ use keystile_domain::{
 use keystile_issuance::{
     Error,
     store::{
-        Epoch, FactsOf, FollowerRecord, KeyRecord, Operation, ScopeStatus, SecretRecord, Store,
-        TeamRecord, TeamStatus, memory::MemoryStore, sql::SqlStore,
+        AuditQuery, AuditRecord, Epoch, FactsOf, FollowerRecord, KeyRecord, Operation, ScopeStatus,
+        SecretRecord, Store, TeamRecord, TeamStatus, memory::MemoryStore, sql::SqlStore,
     },
 };
 use keystile_testkit::{Postgres, SeededEntropy};
@@ -64,6 +64,25 @@ impl Bench {
             status: TeamStatus::Active,
             plan: Plan { max_keys: Some(3), ..Plan::self_hosted() },
             created_at: NOW,
+        }
+    }
+
+    fn audit(&self, team: TeamId, seq: u64) -> AuditRecord {
+        AuditRecord {
+            id: AuditId::generate(NOW, &self.entropy),
+            seq,
+            team,
+            at: NOW,
+            actor: "operator".into(),
+            actor_label: "operator".into(),
+            action: ChangeKind::KeyRevoked,
+            subject: "key_1".into(),
+            subject_label: "a key".into(),
+            before: "{}".into(),
+            after: "{}".into(),
+            request_id: "req-1".into(),
+            source_ip: None,
+            receipt: None,
         }
     }
 
@@ -216,6 +235,31 @@ async fn the_log_counts_without_gaps_and_names_its_predecessors() {
 }
 
 #[tokio::test]
+async fn the_first_receipt_of_a_cut_is_the_one_that_the_trail_keeps() {
+    for bench in benches().await {
+        let team = bench.team().id;
+        for seq in [1, 2] {
+            let mut tx = bench.store.begin().await.expect("begins");
+            tx.lock_epoch().await.expect("locks");
+            tx.insert_audit(&bench.audit(team, seq)).await.expect("inserts");
+            tx.commit().await.expect("commits");
+        }
+        let receipt = |acknowledged, micros| Receipt {
+            seq: 2,
+            acknowledged,
+            waited_out: 1,
+            elapsed: Duration::from_micros(micros),
+        };
+        bench.store.record_receipt(&[2], &receipt(3, 1_234)).await.expect("writes");
+        bench.store.record_receipt(&[2], &receipt(4, 9_999)).await.expect("writes");
+        let query = AuditQuery { team, limit: 9, before: None, subject: None };
+        let rows = bench.store.list_audit(&query).await.expect("reads");
+        let receipts: Vec<_> = rows.iter().map(|row| row.receipt).collect();
+        assert_eq!(receipts, [Some(receipt(3, 1_234)), None]);
+    }
+}
+
+#[tokio::test]
 async fn a_renewal_reads_head_tail_and_follower_at_once() {
     for bench in benches().await {
         let row = bench.append(Scope::Team(bench.team().id), NOW).await;
@@ -273,6 +317,7 @@ async fn operations_are_found_by_team_and_id_and_the_last_cut_by_scope() {
             kind: ChangeKind::KeyUpdated,
             scope,
             cut,
+            request: cut.then_some([7; 32]),
         };
         let operations = [made(1, true), made(2, true), made(3, false)];
         let mut tx = bench.store.begin().await.expect("begins");

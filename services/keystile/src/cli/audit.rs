@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     client::Client,
-    output::{self, Output},
+    output::{self, Output, Receipt},
 };
 
 /// A page of the trail.
@@ -39,6 +39,7 @@ struct Entry {
     subject_id: String,
     subject_label: String,
     source_ip: Option<String>,
+    receipt: Option<Receipt>,
 }
 
 pub(super) async fn run(
@@ -57,10 +58,12 @@ pub(super) async fn run(
         let rows = page.items.into_iter().map(|entry| {
             let subject = format!("{} ({})", entry.subject_id, entry.subject_label);
             let from = entry.source_ip.unwrap_or_else(|| "-".to_owned());
-            [output.ago(&entry.at), entry.action, subject, entry.actor_label, from]
+            let in_force =
+                entry.receipt.map_or_else(|| "-".to_owned(), |receipt| receipt.in_force());
+            [output.ago(&entry.at), entry.action, in_force, subject, entry.actor_label, from]
         });
         Ok(output::table(
-            ["WHEN", "WHAT", "OF", "BY", "FROM"],
+            ["WHEN", "WHAT", "IN FORCE", "OF", "BY", "FROM"],
             rows.collect(),
             "no changes",
             page.next_cursor.as_deref(),

@@ -28,6 +28,16 @@ pub(super) struct Receipt {
     elapsed_ms: u64,
 }
 
+impl Receipt {
+    /// How long it took until what was cut was refused everywhere.
+    pub(super) fn in_force(&self) -> String {
+        match self.waited_out {
+            0 => format!("{} ms", self.elapsed_ms),
+            count => format!("{} ms, {count} waited out", self.elapsed_ms),
+        }
+    }
+}
+
 /// How a change ended.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

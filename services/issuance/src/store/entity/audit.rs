@@ -19,6 +19,9 @@ pub(crate) struct Model {
     pub(crate) after: String,
     pub(crate) request_id: String,
     pub(crate) source_ip: String,
+    pub(crate) acknowledged: Option<i32>,
+    pub(crate) waited_out: Option<i32>,
+    pub(crate) elapsed_us: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -14,6 +14,7 @@ pub(crate) struct Model {
     pub(crate) scope_kind: String,
     pub(crate) scope_id: Uuid,
     pub(crate) cut: bool,
+    pub(crate) request: Option<Vec<u8>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

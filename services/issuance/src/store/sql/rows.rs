@@ -7,7 +7,7 @@ use keystile_domain::{
     AuditId, ConnectionId, Environment, Grant, Incarnation, IntegrationId, KeyId, OperationId,
     Role, Scope, SecretId, TeamId, UserId,
     facts::KeyStatus,
-    log::{ChangeKind, History, LogRow, Nonce},
+    log::{ChangeKind, History, LogRow, Nonce, Receipt},
     name::{Description, Name},
 };
 use keystile_sql::{self as sql, from_micros, micros};
@@ -157,7 +157,12 @@ pub(super) fn operation(row: &operation::Model) -> Result<Operation, Error> {
         kind: change_kind(&row.kind)?,
         scope: from_scope(&row.scope_kind, row.scope_id)?,
         cut: row.cut,
+        request: row.request.as_deref().map(digest).transpose()?,
     })
+}
+
+fn digest(stored: &[u8]) -> Result<[u8; 32], Error> {
+    stored.try_into().map_err(|_| corrupt("request"))
 }
 
 pub(super) fn new_operation(made: &Operation) -> operation::ActiveModel {
@@ -170,10 +175,12 @@ pub(super) fn new_operation(made: &Operation) -> operation::ActiveModel {
         scope_kind: Set(scope_kind.to_owned()),
         scope_id: Set(scope_id),
         cut: Set(made.cut),
+        request: Set(made.request.map(Vec::from)),
     }
 }
 
 pub(super) fn audit(row: audit::Model) -> Result<AuditRecord, Error> {
+    let receipt = receipt(&row)?;
     Ok(AuditRecord {
         id: AuditId::from_uuid(row.id),
         seq: seq(row.seq)?,
@@ -191,7 +198,23 @@ pub(super) fn audit(row: audit::Model) -> Result<AuditRecord, Error> {
             "" => None,
             ip => Some(ip.parse().map_err(|_| corrupt("source_ip"))?),
         },
+        receipt,
     })
+}
+
+fn receipt(row: &audit::Model) -> Result<Option<Receipt>, Error> {
+    let (Some(acknowledged), Some(waited_out), Some(elapsed)) =
+        (row.acknowledged, row.waited_out, row.elapsed_us)
+    else {
+        return Ok(None);
+    };
+    let count = |stored: i32| u32::try_from(stored).map_err(|_| corrupt("receipt"));
+    Ok(Some(Receipt {
+        seq: seq(row.seq)?,
+        acknowledged: count(acknowledged)?,
+        waited_out: count(waited_out)?,
+        elapsed: Duration::from_micros(unstored(elapsed, "elapsed_us")?),
+    }))
 }
 
 pub(super) fn new_audit(row: &AuditRecord) -> audit::ActiveModel {
@@ -209,6 +232,10 @@ pub(super) fn new_audit(row: &AuditRecord) -> audit::ActiveModel {
         after: Set(row.after.clone()),
         request_id: Set(row.request_id.clone()),
         source_ip: Set(row.source_ip.map(|ip| ip.to_string()).unwrap_or_default()),
+        // It is not known when the row is written.
+        acknowledged: Set(None),
+        waited_out: Set(None),
+        elapsed_us: Set(None),
     }
 }
 
