@@ -19,7 +19,8 @@ use std::{
 };
 
 use http::{Request, Response, Uri, uri};
-use hyper::client::conn::http2::SendRequest;
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use keystile_contract::{Failure, Transport, deadline, transport};
 use keystile_domain::{Clock, Entropy, ErrorKind, Role, Tick};
 use rustls::ClientConfig;
@@ -137,7 +138,7 @@ impl Lines {
             let mut line = self.line().await?;
             let request = Request::from_parts(parts.clone(), sending);
             let mut failed = match line.sender.try_send_request(request).await {
-                Ok(response) => return Ok(response.map(|body| Body::new(Lost(body)))),
+                Ok(response) => return Ok(response.map(received)),
                 Err(failed) => failed,
             };
             let unsent = failed.take_message().is_some();
@@ -196,32 +197,9 @@ fn addressed(mut request: Request<Body>, role: Role) -> Result<Request<Body>, Fa
     Ok(request)
 }
 
-/// A body whose connection may be lost: that is UNAVAILABLE, too.
-struct Lost(hyper::body::Incoming);
-
-impl http_body::Body for Lost {
-    type Data = bytes::Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
-        let frame = std::pin::Pin::new(&mut self.0).poll_frame(cx);
-        frame.map(|frame| {
-            frame.map(|frame| {
-                frame.map_err(|_| Status::unavailable("the connection to the service was lost"))
-            })
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
-    }
+/// The body of an answer. Its connection may be lost: that is UNAVAILABLE, too.
+fn received(body: Incoming) -> Body {
+    Body::new(body.map_err(|_| Status::unavailable("the connection to the service was lost")))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use tonic_health::pb::{
 };
 use tower::service_fn;
 
-use super::{Line, Lost, Open, replay::Sending};
+use super::{Line, Open, received, replay::Sending};
 
 /// How often names are looked up again, and at most how often after failures.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -185,7 +185,7 @@ impl<'a> Listed<'a> {
             let mut sender = sender.clone();
             async move {
                 let answer = sender.send_request(request.map(Sending::once)).await;
-                answer.map(|response| response.map(Lost))
+                answer.map(|response| response.map(received))
             }
         });
         let origin = Uri::from_static("https://replica");
