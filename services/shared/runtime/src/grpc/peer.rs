@@ -11,6 +11,7 @@ mod replay;
 
 use std::{
     net::SocketAddr,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -79,6 +80,12 @@ struct Line {
 struct Open {
     lines: Vec<Line>,
     changed_at: Tick,
+}
+
+impl Open {
+    fn usable(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| !line.sender.is_closed())
+    }
 }
 
 /// The way that calls take.
@@ -155,18 +162,29 @@ impl Lines {
 
     /// The next connection in turn, waited for a little if there is none.
     async fn line(&self) -> Result<Line, Failure> {
+        // Waiting needs a receiver of its own; hardly any call waits.
+        if let Some(line) = self.choose(&self.open.borrow()) {
+            return Ok(line);
+        }
         let mut open = self.open.clone();
         let patience = (open.borrow().changed_at + CONNECT_WAIT).since(self.clock.tick());
-        let some = open.wait_for(|open| open.lines.iter().any(|line| !line.sender.is_closed()));
+        let some = open.wait_for(|open| open.usable().next().is_some());
         let Ok(Ok(open)) = tokio::time::timeout(patience, some).await else {
             return Err(self.unavailable());
         };
+        self.choose(&open).ok_or_else(|| self.unavailable())
+    }
+
+    /// The next in turn of those that can do their work, or of all if none can.
+    fn choose(&self, open: &Open) -> Option<Line> {
+        let (all, serving) = open
+            .usable()
+            .fold((0, 0), |(all, serving), line| (all + 1, serving + usize::from(line.serving)));
+        let count = NonZero::new(if serving > 0 { serving } else { all })?;
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let usable: Vec<_> = open.lines.iter().filter(|line| !line.sender.is_closed()).collect();
-        let serving: Vec<_> = usable.iter().filter(|line| line.serving).copied().collect();
-        let among = if serving.is_empty() { usable } else { serving };
-        let chosen = among.get(turn % among.len().max(1)).copied().cloned();
-        chosen.ok_or_else(|| self.unavailable())
+        let mut among = open.usable().filter(|line| line.serving || serving == 0);
+        // One of those that were counted may have closed meanwhile.
+        among.nth(turn % count).or_else(|| open.usable().next()).cloned()
     }
 
     fn unavailable(&self) -> Failure {
