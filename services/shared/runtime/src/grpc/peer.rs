@@ -129,11 +129,7 @@ impl Lines {
         match tokio::time::timeout(within, self.send(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => Status::from(failure).into_http(),
-            Err(_) => {
-                let message = "the deadline passed";
-                Status::from(Failure::new(ErrorKind::Timeout, "deadline_exceeded", message))
-                    .into_http()
-            }
+            Err(_) => Status::from(Failure::deadline_exceeded()).into_http(),
         }
     }
 
