@@ -1,6 +1,11 @@
 //! The installation's own certificate authority: a key, and certificates that name identities.
 
-use std::{fs, io, net::IpAddr, path::Path, time::Duration};
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use keystile_contract::Identity;
 use keystile_domain::{Clock, Role};
@@ -39,10 +44,10 @@ pub enum Made {
 pub enum Error {
     /// The authority is not in that folder.
     #[error("{} has no {AUTHORITY_KEY}: make the authority first", .0.display())]
-    NoAuthority(std::path::PathBuf),
+    NoAuthority(PathBuf),
     /// Half of an authority is lost, and a new one would not fit the other half.
     #[error("{} has one of {AUTHORITY} and {AUTHORITY_KEY} without the other", .0.display())]
-    HalfAuthority(std::path::PathBuf),
+    HalfAuthority(PathBuf),
     /// A caller whose certificate would be another caller's key.
     #[error("no caller's name ends in {KEY_SUFFIX}: files of keys do")]
     CallerName,
@@ -52,11 +57,11 @@ pub enum Error {
     /// A file cannot be used.
     #[error(transparent)]
     File(#[from] data_dir::Error),
-    /// The authority's certificate cannot be copied.
-    #[error("cannot write {}: {cause}", path.display())]
+    /// The authority's certificate cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
     Io {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         cause: io::Error,
     },
@@ -211,7 +216,7 @@ fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::PathBuf};
+    use std::collections::BTreeMap;
 
     use keystile_testkit::MockClock;
 
