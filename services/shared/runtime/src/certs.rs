@@ -13,7 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::{DnsName, UnixTime};
+use rustls::pki_types::DnsName;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -156,7 +156,7 @@ pub fn issue(
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     (params.not_before, params.not_after) = (now - BACKDATED, now + request.lifetime);
     let made = params.signed_by(&pair, &issuer)?;
-    mtls::vouched(dir, made.der(), unix(now))?;
+    mtls::vouched(dir, made.der(), now)?;
     let (certificate, key) = mtls::files(out, request.identity);
     data_dir::write_private(&key, &Zeroizing::new(pair.serialize_pem()))?;
     data_dir::write_private(&certificate, &made.pem())?;
@@ -171,14 +171,9 @@ fn still_good(dir: &Path, out: &Path, request: &Request<'_>, now: OffsetDateTime
         && Credentials::read(out, request.identity).is_ok_and(|there| {
             // A key that was written without its certificate is no pair.
             there.server().is_ok()
-                && there.valid_at(unix(now + request.lifetime / 3))
+                && there.valid_at(now + request.lifetime / 3)
                 && hosts(request).all(|host| there.names(host))
         })
-}
-
-fn unix(at: OffsetDateTime) -> UnixTime {
-    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
-    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 fn copy_authority(dir: &Path, out: &Path) -> Result<(), Error> {
