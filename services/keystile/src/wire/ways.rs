@@ -45,6 +45,11 @@ impl<'a> Ways<'a> {
         self.stacks.insert(role, stack);
     }
 
+    /// What answers the calls to each role that was added.
+    pub(super) fn into_stacks(self) -> BTreeMap<Role, Stack> {
+        self.stacks
+    }
+
     /// The way from one role, which is here, to another.
     pub(super) fn between(&mut self, from: Role, to: Role) -> anyhow::Result<Transport> {
         Ok(traced(self.untraced(from, to)?, to))
