@@ -39,20 +39,24 @@ pub(super) fn watch(services: &Services, readiness: &Readiness) {
 /// Runs every role's background work until `behind` begins to drain.
 pub(super) fn run(services: &Services, edge: &Drain, behind: &Drain) {
     let spawn = |role, work| supervise(role, work, edge, behind);
-    let stop = || behind.stopping();
-    if let (Some(service), stop) = (services.issuance.clone(), stop()) {
+    if let Some(service) = services.issuance.clone() {
+        let stop = behind.stopping();
         spawn(Role::Issuance, async move { service.run(stop).await }.boxed());
     }
-    if let (Some(service), stop) = (services.verification.clone(), stop()) {
+    if let Some(service) = services.verification.clone() {
+        let stop = behind.stopping();
         spawn(Role::Verification, async move { service.run(stop).await }.boxed());
     }
-    if let (Some(service), stop) = (services.vault.clone(), stop()) {
+    if let Some(service) = services.vault.clone() {
+        let stop = behind.stopping();
         spawn(Role::Vault, async move { service.run(stop).await }.boxed());
     }
-    if let (Some(service), stop) = (services.triggers.clone(), stop()) {
+    if let Some(service) = services.triggers.clone() {
+        let stop = behind.stopping();
         spawn(Role::Triggers, async move { service.run(stop).await }.boxed());
     }
-    if let (Some(service), stop) = (services.console.clone(), stop()) {
+    if let Some(service) = services.console.clone() {
+        let stop = behind.stopping();
         spawn(Role::Console, async move { service.run(stop).await }.boxed());
     }
 }
