@@ -237,15 +237,8 @@ fn listen(
         let router = metrics.measure(Role::Console, console.router());
         edge.spawn(serve(listener, router, edge.clone(), Limits::default()));
     }
-    let stack = |role| match role {
-        Role::Issuance => services.issuance.as_ref().map(|(_, stack)| stack),
-        Role::Verification => services.verification.as_ref().map(|(_, stack)| stack),
-        Role::Vault => services.vault.as_ref().map(|(_, stack)| stack),
-        Role::Triggers => services.triggers.as_ref().map(|(_, stack)| stack),
-        Role::Gateway | Role::Console => None,
-    };
     for (role, listener) in roles {
-        if let Some(stack) = stack(role) {
+        if let Some(stack) = services.stacks.get(&role) {
             answer(settings, role, listener, stack, readiness, edge)?;
         }
     }

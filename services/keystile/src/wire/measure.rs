@@ -10,13 +10,13 @@ use super::services::Services;
 
 /// Lets `metrics` read what `services` know.
 pub(super) fn observe(services: &Services, metrics: &Metrics) -> Result<(), InvalidMetric> {
-    if let Some((vault, _)) = services.vault.clone() {
+    if let Some(vault) = services.vault.clone() {
         lease(metrics, Role::Vault, move || vault.lease_left())?;
     }
-    if let Some((triggers, _)) = services.triggers.clone() {
+    if let Some(triggers) = services.triggers.clone() {
         lease(metrics, Role::Triggers, move || triggers.lease_left())?;
     }
-    let Some((verification, _)) = services.verification.clone() else { return Ok(()) };
+    let Some(verification) = services.verification.clone() else { return Ok(()) };
     let service = verification.clone();
     lease(metrics, Role::Verification, move || service.lease_left())?;
     let count = |name: &str, help: &str, of: fn(Counts) -> u64| {

@@ -1,6 +1,9 @@
 //! The services of this process, each with its ways to the others.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use keystile_catalog::Catalog;
@@ -8,7 +11,7 @@ use keystile_domain::{Clock, Entropy, Role};
 use keystile_egress::{Allow, Policy, SystemResolver};
 use keystile_runtime::{
     SystemClock, SystemEntropy,
-    grpc::{self, Stack, stack},
+    grpc::{self, Stack},
     secrets::Secrets,
     telemetry::Metrics,
 };
@@ -17,15 +20,17 @@ use keystile_seal::KekRing;
 use super::{stores::Stores, together, ways::Ways};
 use crate::Settings;
 
-/// The services, built and not yet running; each role with gRPC beside its stack.
+/// The services, built and not yet running.
 #[derive(Clone, Default)]
 pub(crate) struct Services {
-    pub(crate) issuance: Option<(keystile_issuance::Service, Stack)>,
-    pub(crate) verification: Option<(keystile_verification::Service, Stack)>,
-    pub(crate) vault: Option<(keystile_vault::Service, Stack)>,
-    pub(crate) triggers: Option<(keystile_triggers::Service, Stack)>,
+    pub(crate) issuance: Option<keystile_issuance::Service>,
+    pub(crate) verification: Option<keystile_verification::Service>,
+    pub(crate) vault: Option<keystile_vault::Service>,
+    pub(crate) triggers: Option<keystile_triggers::Service>,
     pub(crate) gateway: Option<keystile_gateway::Service>,
     pub(crate) console: Option<keystile_console::Service>,
+    /// What answers the calls to each role with gRPC.
+    pub(crate) stacks: BTreeMap<Role, Stack>,
 }
 
 /// What services are built from.
@@ -45,30 +50,27 @@ impl Services {
     pub(crate) async fn build(parts: Parts<'_>, here: &BTreeSet<Role>) -> anyhow::Result<Self> {
         let mut ways = Ways::new(parts.settings, here);
         let mut services = Self::default();
+        let stack = |routes| grpc::stack(routes, grpc::Limits::default()).measured(parts.metrics);
         // In this order each finds the ones that it asks, but for issuance and vault.
         if here.contains(&Role::Issuance) {
             let service = parts.issuance(&mut ways, together(here)).await.context("issuance")?;
-            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
-            ways.add(Role::Issuance, stack.clone());
-            services.issuance = Some((service, stack));
+            ways.add(Role::Issuance, stack(service.grpc()));
+            services.issuance = Some(service);
         }
         if here.contains(&Role::Verification) {
             let service = parts.verification(&mut ways)?;
-            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
-            ways.add(Role::Verification, stack.clone());
-            services.verification = Some((service, stack));
+            ways.add(Role::Verification, stack(service.grpc()));
+            services.verification = Some(service);
         }
         if here.contains(&Role::Vault) {
             let service = parts.vault(&mut ways).await.context("vault")?;
-            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
-            ways.add(Role::Vault, stack.clone());
-            services.vault = Some((service, stack));
+            ways.add(Role::Vault, stack(service.grpc()));
+            services.vault = Some(service);
         }
         if here.contains(&Role::Triggers) {
             let service = parts.triggers(&mut ways).await.context("triggers")?;
-            let stack = stack(service.grpc(), grpc::Limits::default()).measured(parts.metrics);
-            ways.add(Role::Triggers, stack.clone());
-            services.triggers = Some((service, stack));
+            ways.add(Role::Triggers, stack(service.grpc()));
+            services.triggers = Some(service);
         }
         if here.contains(&Role::Gateway) {
             services.gateway = Some(parts.gateway(&mut ways)?);
@@ -76,6 +78,7 @@ impl Services {
         if here.contains(&Role::Console) {
             services.console = Some(parts.console(&mut ways).await.context("console")?);
         }
+        services.stacks = ways.into_stacks();
         Ok(services)
     }
 }

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -19,7 +18,6 @@ use keystile_runtime::{
     mtls::Credentials,
     telemetry::traced,
 };
-use rustls::pki_types::UnixTime;
 
 use crate::{Settings, advice::Advice};
 
@@ -45,6 +43,11 @@ impl<'a> Ways<'a> {
             }
         }
         self.stacks.insert(role, stack);
+    }
+
+    /// What answers the calls to each role that was added.
+    pub(super) fn into_stacks(self) -> BTreeMap<Role, Stack> {
+        self.stacks
     }
 
     /// The way from one role, which is here, to another.
@@ -95,8 +98,7 @@ impl<'a> Ways<'a> {
 pub(super) fn credentials(settings: &Settings, role: Role) -> anyhow::Result<Option<Credentials>> {
     let Some(dir) = &settings.tls.dir else { return Ok(None) };
     let credentials = Credentials::read(dir, &Identity::Role(role)).context("tls.dir")?;
-    let now = u64::try_from(SystemClock.now().unix_timestamp()).unwrap_or_default();
-    if !credentials.valid_at(UnixTime::since_unix_epoch(Duration::from_secs(now))) {
+    if !credentials.valid_at(SystemClock.now()) {
         let message = format!("{role}'s certificate in {} is not valid now", dir.display());
         let hint = format!("keystile certs issue --role {role} renews one that has expired");
         return Err(Advice::new(message, hint).into());

@@ -10,16 +10,16 @@ use super::services::Services;
 
 /// Adds a check of every role to `readiness`.
 pub(super) fn watch(services: &Services, readiness: &Readiness) {
-    if let Some((service, _)) = services.issuance.clone() {
+    if let Some(service) = services.issuance.clone() {
         readiness.add(Role::Issuance.as_str(), move || std::future::ready(service.ready()));
     }
-    if let Some((service, _)) = services.verification.clone() {
+    if let Some(service) = services.verification.clone() {
         readiness.add(Role::Verification.as_str(), move || std::future::ready(service.ready()));
     }
-    if let Some((service, _)) = services.vault.clone() {
+    if let Some(service) = services.vault.clone() {
         readiness.add(Role::Vault.as_str(), move || std::future::ready(service.ready()));
     }
-    if let Some((service, _)) = services.triggers.clone() {
+    if let Some(service) = services.triggers.clone() {
         readiness.add(Role::Triggers.as_str(), move || std::future::ready(service.ready()));
     }
     if let Some(service) = services.gateway.clone() {
@@ -39,20 +39,24 @@ pub(super) fn watch(services: &Services, readiness: &Readiness) {
 /// Runs every role's background work until `behind` begins to drain.
 pub(super) fn run(services: &Services, edge: &Drain, behind: &Drain) {
     let spawn = |role, work| supervise(role, work, edge, behind);
-    let stop = || behind.stopping();
-    if let (Some((service, _)), stop) = (services.issuance.clone(), stop()) {
+    if let Some(service) = services.issuance.clone() {
+        let stop = behind.stopping();
         spawn(Role::Issuance, async move { service.run(stop).await }.boxed());
     }
-    if let (Some((service, _)), stop) = (services.verification.clone(), stop()) {
+    if let Some(service) = services.verification.clone() {
+        let stop = behind.stopping();
         spawn(Role::Verification, async move { service.run(stop).await }.boxed());
     }
-    if let (Some((service, _)), stop) = (services.vault.clone(), stop()) {
+    if let Some(service) = services.vault.clone() {
+        let stop = behind.stopping();
         spawn(Role::Vault, async move { service.run(stop).await }.boxed());
     }
-    if let (Some((service, _)), stop) = (services.triggers.clone(), stop()) {
+    if let Some(service) = services.triggers.clone() {
+        let stop = behind.stopping();
         spawn(Role::Triggers, async move { service.run(stop).await }.boxed());
     }
-    if let (Some(service), stop) = (services.console.clone(), stop()) {
+    if let Some(service) = services.console.clone() {
+        let stop = behind.stopping();
         spawn(Role::Console, async move { service.run(stop).await }.boxed());
     }
 }

@@ -67,6 +67,12 @@ impl Failure {
         Self::new(ErrorKind::Internal, "internal", "internal error")
     }
 
+    /// The answer to a call whose deadline passed before its answer began.
+    #[must_use]
+    pub fn deadline_exceeded() -> Self {
+        Self::new(ErrorKind::Timeout, "deadline_exceeded", "the deadline passed")
+    }
+
     /// Adds a fact.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {

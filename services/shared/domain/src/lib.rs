@@ -6,6 +6,7 @@
 //! Never: performs I/O, reads a clock or a random source of its own, or names a transport or a
 //! database. Everything here can be tested with plain values.
 
+pub mod backoff;
 pub mod base62;
 pub mod clock;
 pub mod component;
@@ -25,6 +26,7 @@ pub mod setting;
 pub mod token;
 pub mod verdict;
 
+pub use backoff::Backoff;
 pub use clock::{Clock, Tick};
 pub use component::{AppKey, ComponentId, ComponentKind};
 pub use entropy::Entropy;

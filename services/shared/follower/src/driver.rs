@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use keystile_contract::Failure;
-use keystile_domain::{Incarnation, Position, log::Applied};
+use keystile_domain::{Backoff, Incarnation, Position, log::Applied};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     ApplyError, Deps, Settings, Shared,
-    backoff::Backoff,
     client::{Client, Registered},
     line::Line,
     session::{self, Broken, Session},
@@ -63,7 +62,8 @@ impl Driver {
     }
 
     fn backoff(&self) -> Backoff {
-        Backoff::new(&self.settings, Arc::clone(&self.deps.entropy))
+        let (min, max) = (self.settings.backoff_min, self.settings.backoff_max);
+        Backoff::new(min, max, Arc::clone(&self.deps.entropy))
     }
 
     /// Registers a new incarnation each time: an answer that was lost leaves the old one's fate

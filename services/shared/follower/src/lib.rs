@@ -9,7 +9,6 @@
 //! Never: holds facts. Whoever does implements [`Apply`] to drop them early and asks
 //! [`Follower::admit`] at each use, which is what the guarantee rests on.
 
-mod backoff;
 mod client;
 mod driver;
 mod lease;

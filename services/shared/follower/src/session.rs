@@ -9,7 +9,7 @@ use futures::{
 };
 use keystile_contract::Failure;
 use keystile_domain::{
-    ErrorKind, Tick,
+    Backoff, ErrorKind, Tick,
     log::{Applied, History, LogRow, Nonce},
 };
 use tokio::{
@@ -20,7 +20,6 @@ use tracing::{debug, warn};
 
 use crate::{
     Apply, Shared,
-    backoff::Backoff,
     client::{Client, Pushed, Tail},
     line::Line,
     terms::LeaseTerms,

@@ -1,6 +1,11 @@
 //! The installation's own certificate authority: a key, and certificates that name identities.
 
-use std::{fs, io, net::IpAddr, path::Path, time::Duration};
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use keystile_contract::Identity;
 use keystile_domain::{Clock, Role};
@@ -8,7 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::{DnsName, UnixTime};
+use rustls::pki_types::DnsName;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -39,10 +44,10 @@ pub enum Made {
 pub enum Error {
     /// The authority is not in that folder.
     #[error("{} has no {AUTHORITY_KEY}: make the authority first", .0.display())]
-    NoAuthority(std::path::PathBuf),
+    NoAuthority(PathBuf),
     /// Half of an authority is lost, and a new one would not fit the other half.
     #[error("{} has one of {AUTHORITY} and {AUTHORITY_KEY} without the other", .0.display())]
-    HalfAuthority(std::path::PathBuf),
+    HalfAuthority(PathBuf),
     /// A caller whose certificate would be another caller's key.
     #[error("no caller's name ends in {KEY_SUFFIX}: files of keys do")]
     CallerName,
@@ -52,11 +57,11 @@ pub enum Error {
     /// A file cannot be used.
     #[error(transparent)]
     File(#[from] data_dir::Error),
-    /// The authority's certificate cannot be copied.
-    #[error("cannot write {}: {cause}", path.display())]
+    /// The authority's certificate cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
     Io {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         cause: io::Error,
     },
@@ -151,7 +156,7 @@ pub fn issue(
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     (params.not_before, params.not_after) = (now - BACKDATED, now + request.lifetime);
     let made = params.signed_by(&pair, &issuer)?;
-    mtls::vouched(dir, made.der(), unix(now))?;
+    mtls::vouched(dir, made.der(), now)?;
     let (certificate, key) = mtls::files(out, request.identity);
     data_dir::write_private(&key, &Zeroizing::new(pair.serialize_pem()))?;
     data_dir::write_private(&certificate, &made.pem())?;
@@ -166,14 +171,9 @@ fn still_good(dir: &Path, out: &Path, request: &Request<'_>, now: OffsetDateTime
         && Credentials::read(out, request.identity).is_ok_and(|there| {
             // A key that was written without its certificate is no pair.
             there.server().is_ok()
-                && there.valid_at(unix(now + request.lifetime / 3))
+                && there.valid_at(now + request.lifetime / 3)
                 && hosts(request).all(|host| there.names(host))
         })
-}
-
-fn unix(at: OffsetDateTime) -> UnixTime {
-    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
-    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 fn copy_authority(dir: &Path, out: &Path) -> Result<(), Error> {
@@ -211,7 +211,7 @@ fn alternative_names(request: &Request<'_>) -> Result<Vec<SanType>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::PathBuf};
+    use std::collections::BTreeMap;
 
     use keystile_testkit::MockClock;
 

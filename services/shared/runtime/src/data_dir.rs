@@ -160,11 +160,11 @@ pub fn read_private(path: &Path) -> Result<Option<String>, Error> {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
-    let parent = path.parent().unwrap_or(Path::new("")).to_owned();
-    // What `a.pem` alone lies in.
-    let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent };
+    // `a.pem` alone has an empty parent, which is no folder to open.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
     let write = || {
-        DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         let unfinished = path.with_extension("new");
         if let Err(error) = fs::remove_file(&unfinished)
             && error.kind() != io::ErrorKind::NotFound
@@ -176,7 +176,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
-        File::open(&parent)?.sync_all()
+        File::open(parent)?.sync_all()
     };
     write().map_err(Error::io(path))
 }

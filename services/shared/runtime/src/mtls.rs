@@ -9,6 +9,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use keystile_contract::Identity;
@@ -26,6 +27,7 @@ use rustls::{
     version::TLS13,
 };
 use serde::Deserialize;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::data_dir;
@@ -167,8 +169,8 @@ impl Credentials {
 
     /// Will the certificate still be accepted at `at`?
     #[must_use]
-    pub fn valid_at(&self, at: UnixTime) -> bool {
-        signed(&self.chain, &self.roots, &provider(), at).is_ok()
+    pub fn valid_at(&self, at: OffsetDateTime) -> bool {
+        signed(&self.chain, &self.roots, &provider(), unix(at)).is_ok()
     }
 
     /// Does the certificate name `host`, a host name or an address?
@@ -205,10 +207,10 @@ fn roots(dir: &Path) -> Result<RootCertStore, Error> {
 pub(crate) fn vouched(
     dir: &Path,
     certificate: &CertificateDer<'_>,
-    now: UnixTime,
+    now: OffsetDateTime,
 ) -> Result<(), Error> {
     let chain = std::slice::from_ref(certificate);
-    signed(chain, &roots(dir)?, &provider(), now)
+    signed(chain, &roots(dir)?, &provider(), unix(now))
         .map_err(|cause| Error::Unusable { path: dir.join(AUTHORITY), cause })
 }
 
@@ -231,6 +233,11 @@ pub fn identity(chain: &[CertificateDer<'_>]) -> Option<Identity> {
     let mut uris = certificate.valid_uri_names();
     let uri = uris.next()?;
     uris.next().is_none().then(|| Identity::from_uri(uri))?
+}
+
+fn unix(at: OffsetDateTime) -> UnixTime {
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 fn signed(

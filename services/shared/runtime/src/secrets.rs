@@ -86,12 +86,10 @@ pub enum Error {
     },
     /// A subkey does not read.
     #[error(
-        "secrets.{field} needs lines of the form kind/minter/audience:version:base64 of 32 bytes"
+        "secrets.sealing_subkeys needs lines of the form kind/minter/audience:version:base64 of \
+         32 bytes"
     )]
-    MalformedSubkey {
-        /// The field of the `secrets` section.
-        field: &'static str,
-    },
+    MalformedSubkey,
     /// A role was handed the subkeys of another, or two for one.
     #[error("secrets.sealing_subkeys: {0}")]
     Subkeys(#[from] InvalidSubkeys),
@@ -180,7 +178,6 @@ impl<'a> Secrets<'a> {
     /// # Errors
     /// [`Error::Subkeys`], and what every secret has.
     pub fn seal_keys(&self, role: Role) -> Result<SealKeys, Error> {
-        const FIELD: &str = "sealing_subkeys";
         if role == Role::Gateway {
             return Ok(SealKeys::derive(role, &[]));
         }
@@ -194,7 +191,7 @@ impl<'a> Secrets<'a> {
             read(key).map(|(version, key)| (label, version, key))
         });
         let given: Option<Vec<_>> = given.collect();
-        let given = given.ok_or(Error::MalformedSubkey { field: FIELD })?;
+        let given = given.ok_or(Error::MalformedSubkey)?;
         let given = given
             .iter()
             .map(|(label, version, key)| (*label, *version, SecretBox::expose_secret(key)));
@@ -243,6 +240,9 @@ impl<'a> Secrets<'a> {
         let line = |version: u32, key: &[u8; 32]| {
             Zeroizing::new(format!("{version}:{}", *Zeroizing::new(STANDARD.encode(key))))
         };
+        let lines = |keys: &[Versioned]| -> Vec<_> {
+            keys.iter().map(|(version, key)| line(*version, key.expose_secret())).collect()
+        };
         let mut text = Zeroizing::new(format!(
             "# What {role} needs of the installation's secrets, by `keystile secrets derive`.\n[secrets]\n"
         ));
@@ -254,9 +254,7 @@ impl<'a> Secrets<'a> {
             text.extend([field, " = [\n"].into_iter().chain(parts).chain(["]\n"]));
         };
         if matches!(role, Role::Issuance | Role::Verification) {
-            let keys = self.keys("token_keys", &self.config.token_keys)?;
-            let keys = keys.iter().map(|(version, key)| line(*version, key.expose_secret()));
-            list("token_keys", keys.collect());
+            list("token_keys", lines(&self.keys("token_keys", &self.config.token_keys)?));
         }
         let seal_keys = self.seal_keys(role)?;
         let subkeys = seal_keys.labelled().map(|(label, version, key)| {
@@ -264,9 +262,7 @@ impl<'a> Secrets<'a> {
         });
         list("sealing_subkeys", subkeys.collect());
         if role == Role::Vault {
-            let keys = self.keks()?;
-            let keys = keys.iter().map(|(version, key)| line(*version, key.expose_secret()));
-            list("keks", keys.collect());
+            list("keks", lines(&self.keks()?));
         }
         if role == Role::Console {
             let token = self.operator_token()?;

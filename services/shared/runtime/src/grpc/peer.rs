@@ -11,6 +11,7 @@ mod replay;
 
 use std::{
     net::SocketAddr,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,7 +20,8 @@ use std::{
 };
 
 use http::{Request, Response, Uri, uri};
-use hyper::client::conn::http2::SendRequest;
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use keystile_contract::{Failure, Transport, deadline, transport};
 use keystile_domain::{Clock, Entropy, ErrorKind, Role, Tick};
 use rustls::ClientConfig;
@@ -80,6 +82,12 @@ struct Open {
     changed_at: Tick,
 }
 
+impl Open {
+    fn usable(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| !line.sender.is_closed())
+    }
+}
+
 /// The way that calls take.
 struct Lines {
     clock: Arc<dyn Clock>,
@@ -121,11 +129,7 @@ impl Lines {
         match tokio::time::timeout(within, self.send(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => Status::from(failure).into_http(),
-            Err(_) => {
-                let message = "the deadline passed";
-                Status::from(Failure::new(ErrorKind::Timeout, "deadline_exceeded", message))
-                    .into_http()
-            }
+            Err(_) => Status::from(Failure::deadline_exceeded()).into_http(),
         }
     }
 
@@ -137,7 +141,7 @@ impl Lines {
             let mut line = self.line().await?;
             let request = Request::from_parts(parts.clone(), sending);
             let mut failed = match line.sender.try_send_request(request).await {
-                Ok(response) => return Ok(response.map(|body| Body::new(Lost(body)))),
+                Ok(response) => return Ok(response.map(received)),
                 Err(failed) => failed,
             };
             let unsent = failed.take_message().is_some();
@@ -154,18 +158,29 @@ impl Lines {
 
     /// The next connection in turn, waited for a little if there is none.
     async fn line(&self) -> Result<Line, Failure> {
+        // Waiting needs a receiver of its own; hardly any call waits.
+        if let Some(line) = self.choose(&self.open.borrow()) {
+            return Ok(line);
+        }
         let mut open = self.open.clone();
         let patience = (open.borrow().changed_at + CONNECT_WAIT).since(self.clock.tick());
-        let some = open.wait_for(|open| open.lines.iter().any(|line| !line.sender.is_closed()));
+        let some = open.wait_for(|open| open.usable().next().is_some());
         let Ok(Ok(open)) = tokio::time::timeout(patience, some).await else {
             return Err(self.unavailable());
         };
+        self.choose(&open).ok_or_else(|| self.unavailable())
+    }
+
+    /// The next in turn of those that can do their work, or of all if none can.
+    fn choose(&self, open: &Open) -> Option<Line> {
+        let (all, serving) = open
+            .usable()
+            .fold((0, 0), |(all, serving), line| (all + 1, serving + usize::from(line.serving)));
+        let count = NonZero::new(if serving > 0 { serving } else { all })?;
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let usable: Vec<_> = open.lines.iter().filter(|line| !line.sender.is_closed()).collect();
-        let serving: Vec<_> = usable.iter().filter(|line| line.serving).copied().collect();
-        let among = if serving.is_empty() { usable } else { serving };
-        let chosen = among.get(turn % among.len().max(1)).copied().cloned();
-        chosen.ok_or_else(|| self.unavailable())
+        let mut among = open.usable().filter(|line| line.serving || serving == 0);
+        // One of those that were counted may have closed meanwhile.
+        among.nth(turn % count).or_else(|| open.usable().next()).cloned()
     }
 
     fn unavailable(&self) -> Failure {
@@ -196,32 +211,9 @@ fn addressed(mut request: Request<Body>, role: Role) -> Result<Request<Body>, Fa
     Ok(request)
 }
 
-/// A body whose connection may be lost: that is UNAVAILABLE, too.
-struct Lost(hyper::body::Incoming);
-
-impl http_body::Body for Lost {
-    type Data = bytes::Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
-        let frame = std::pin::Pin::new(&mut self.0).poll_frame(cx);
-        frame.map(|frame| {
-            frame.map(|frame| {
-                frame.map_err(|_| Status::unavailable("the connection to the service was lost"))
-            })
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
-    }
+/// The body of an answer. Its connection may be lost: that is UNAVAILABLE, too.
+fn received(body: Incoming) -> Body {
+    Body::new(body.map_err(|_| Status::unavailable("the connection to the service was lost")))
 }
 
 #[cfg(test)]

@@ -82,12 +82,7 @@ impl Service<Request<Body>> for Stack {
                 }
                 Err(_) => {
                     tracing::debug!("a call reached its deadline");
-                    Status::from(Failure::new(
-                        ErrorKind::Timeout,
-                        "deadline_exceeded",
-                        "the deadline passed",
-                    ))
-                    .into_http()
+                    Status::from(Failure::deadline_exceeded()).into_http()
                 }
             };
             let code = code(&response);

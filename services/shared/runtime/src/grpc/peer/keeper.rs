@@ -15,7 +15,7 @@ use std::{
 use http::Uri;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use keystile_domain::{Clock, Entropy, Role, entropy};
+use keystile_domain::{Backoff, Clock, Entropy, Role};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -29,7 +29,7 @@ use tonic_health::pb::{
 };
 use tower::service_fn;
 
-use super::{Line, Lost, Open, replay::Sending};
+use super::{Line, Open, received, replay::Sending};
 
 /// How often names are looked up again, and at most how often after failures.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -98,7 +98,8 @@ pub(super) async fn keep(
 
 impl Keeper {
     async fn address(self: Arc<Self>, address: SocketAddr) {
-        let (mut pause, mut failures) = (FIRST_PAUSE, 0);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE, Arc::clone(&self.entropy));
+        let mut failures = 0;
         loop {
             let error = match tokio::time::timeout(CONNECT_TIMEOUT, self.connect(address)).await {
                 Ok(Ok((sender, connection))) => {
@@ -109,7 +110,8 @@ impl Keeper {
                         never = line.watch() => match never {},
                     };
                     if line.answered() {
-                        (pause, failures) = (FIRST_PAUSE, 0);
+                        backoff.reset();
+                        failures = 0;
                     }
                     ended.err().map_or_else(|| "the connection was closed".into(), Into::into)
                 }
@@ -123,9 +125,7 @@ impl Keeper {
                 tracing::debug!(role = %self.role, %address, %error, "not connected");
             }
             self.lost.notify_one();
-            let [random] = entropy::bytes(&*self.entropy);
-            tokio::time::sleep(pause / 2 + pause / 2 * u32::from(random) / 255).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
@@ -185,7 +185,7 @@ impl<'a> Listed<'a> {
             let mut sender = sender.clone();
             async move {
                 let answer = sender.send_request(request.map(Sending::once)).await;
-                answer.map(|response| response.map(Lost))
+                answer.map(|response| response.map(received))
             }
         });
         let origin = Uri::from_static("https://replica");
