@@ -57,6 +57,12 @@ impl MemoryStore {
     pub async fn fork(&self, history: History) {
         self.0.lock().await.epoch.history = history;
     }
+
+    /// A store of its own with the rows as they are now, as a standby or a backup has them.
+    pub async fn copy(&self) -> Self {
+        let state = self.0.lock().await.clone();
+        Self(Arc::new(Mutex::new(state)), broadcast::Sender::new(TOLD))
+    }
 }
 
 fn counts(key: &KeyRecord, team: TeamId) -> bool {
