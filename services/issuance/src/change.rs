@@ -192,7 +192,7 @@ impl Service {
                 return Err(Error::OperationReused);
             }
             let after = change.repeat(&mut *tx, &made).await?;
-            drop(tx);
+            found_for_good(tx).await?;
             return self.resumed(Some(made), ask.operation, position(made.seq), after).await;
         }
         let at = self.now();
@@ -200,7 +200,7 @@ impl Service {
             Applied::Changed(effect) => effect,
             Applied::Unchanged(after) => {
                 let cut = tx.last_cut(ask.team, change.scope()).await?;
-                drop(tx);
+                found_for_good(tx).await?;
                 let (id, seq) = cut.map_or((ask.operation, 0), |cut| (cut.id, cut.seq));
                 return self.resumed(cut, id, position(seq), after).await;
             }
@@ -306,8 +306,10 @@ impl Service {
         operation: OperationId,
         deadline: Tick,
     ) -> Result<Outcome, Error> {
-        let epoch = self.store.epoch().await?;
+        let mut tx = self.store.begin().await?;
+        let epoch = tx.lock_epoch().await?;
         self.barrier.observe(&epoch);
+        found_for_good(tx).await?;
         let position = epoch.position();
         let waiting = Waiting {
             position,
@@ -328,14 +330,22 @@ impl Service {
         operation: OperationId,
         deadline: Tick,
     ) -> Result<Outcome, Error> {
-        let made = self.store.operation(team, operation).await?;
-        let made = made.ok_or(Error::NotFound("change"))?;
-        let epoch = self.store.epoch().await?;
+        let mut tx = self.store.begin().await?;
+        let epoch = tx.lock_epoch().await?;
         self.barrier.observe(&epoch);
+        let made = tx.operation(team, operation).await?.ok_or(Error::NotFound("change"))?;
+        found_for_good(tx).await?;
         let position = Position { history: epoch.history, seq: made.seq };
         let committed = self.resumed(Some(made), made.id, position, After::Scope).await?;
         Ok(self.settle(&committed, deadline).await)
     }
+}
+
+/// Makes sure that what a transaction found under the epoch's lock cannot be lost any more. Its
+/// commit may be one that nobody heard of, which a failover loses; this one comes after it in the
+/// same log and is not durable without it.
+async fn found_for_good(tx: Box<dyn Tx>) -> Result<(), Error> {
+    tx.commit().await
 }
 
 /// The prefixed id of what a change is about.

@@ -53,11 +53,6 @@ impl MemoryStore {
         Self(Arc::new(Mutex::new(state)), broadcast::Sender::new(TOLD))
     }
 
-    /// A copy of what it holds now.
-    pub async fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.0.lock().await.clone())), self.1.clone())
-    }
-
     /// Goes on from an earlier copy in the same history, as a database whose files were put back.
     pub async fn put_back(&self, copy: &Self) {
         let earlier = copy.0.lock().await.clone();
@@ -67,6 +62,12 @@ impl MemoryStore {
     /// Goes on in another history, as a restored database does.
     pub async fn fork(&self, history: History) {
         self.0.lock().await.epoch.history = history;
+    }
+
+    /// A store of its own with the rows as they are now, as a standby or a backup has them.
+    pub async fn copy(&self) -> Self {
+        let state = self.0.lock().await.clone();
+        Self(Arc::new(Mutex::new(state)), broadcast::Sender::new(TOLD))
     }
 }
 
