@@ -300,6 +300,9 @@ GUARDS = [
           {"return Outcome { operation, receipt, pending: receipt.is_none() };": 
            "return Outcome { operation, receipt, pending: false };"},
           "keystile-issuance", "past_the_callers_deadline_a_cut_is_pending_and_can_be_resumed"),
+    Guard("9", "what a repeat finds is durable before it is answered for", f"{ISSUANCE}/change.rs",
+          {"    tx.commit().await\n}": "    drop(tx);\n    Ok(())\n}"},
+          "keystile-verification", "no_allow_begins_after_its_cut_returned_in_two_hundred_seeds"),
     Guard("45", "a new history waits W once", f"{ISSUANCE}/barrier.rs",
           {"if epoch.settled == epoch.history {": "if true {"},
           "keystile-issuance", "in_a_new_history_no_cut_returns_before_w_has_passed_once"),

@@ -47,9 +47,13 @@ async fn happen(world: &World, episode: Episode, rng: &Rng) {
             world.count(What::Partition);
             let one = rng.index(links.len());
             let blocked = if rng.chance(600) { links } else { &links[one..=one] };
-            blocked.iter().for_each(|link| link.set_blocked(true));
+            for link in blocked {
+                link.set_blocked(true);
+            }
             tokio::time::sleep(length).await;
-            blocked.iter().for_each(|link| link.set_blocked(false));
+            for link in blocked {
+                link.set_blocked(false);
+            }
         }
         Episode::PauseVerifier => {
             let Some((process, _)) = world.verifier(verifier) else { return };
@@ -85,7 +89,9 @@ async fn happen(world: &World, episode: Episode, rng: &Rng) {
             world.start_issuer(issuer).await;
         }
         Episode::CutStreams => {
-            links.iter().for_each(|link| link.cut_streams());
+            for link in links {
+                link.cut_streams();
+            }
         }
         Episode::L2Emptied => world.redis.empty(),
         Episode::L2Absent | Episode::L2Slow | Episode::L2Replaying => {

@@ -285,7 +285,7 @@ impl Hand {
         }
     }
 
-    fn asks(&self, team: Team, key: &Key) -> Vec<Ask> {
+    fn asks(team: Team, key: &Key) -> Vec<Ask> {
         let common = [team.facet, key.state, key.token_facet];
         let ask = |component: Option<usize>| Ask {
             team: team.id,
@@ -333,8 +333,8 @@ impl Hand {
     pub(crate) async fn work(self, team: Team) {
         loop {
             let Some(mut key) = self.create().await else { continue };
-            self.questions.add(&self.asks(team, &key));
-            for _ in 0..1 + self.rng.below(5) {
+            self.questions.add(&Self::asks(team, &key));
+            for _ in 0..=self.rng.below(5) {
                 self.rest().await;
                 let done = match self.rng.below(3) {
                     0 => self.disable(team, &key).await,
@@ -356,7 +356,7 @@ impl Hand {
 
     /// Makes a cut, with questions before, during and after it.
     async fn cut(&self, team: Team, key: &Key, action: Action, facet: Facet) -> Option<String> {
-        let mut asks = self.asks(team, key);
+        let mut asks = Self::asks(team, key);
         asks.retain(|ask| ask.facets.contains(&facet));
         burst(&self.world, &asks, BEFORE, &self.rng);
         tokio::time::sleep(self.rng.millis(0, 25)).await;
@@ -394,7 +394,7 @@ impl Hand {
         key.token = self.cut(team, key, Action::Regenerate, key.token_facet).await?;
         self.world.ledger.returned(fresh);
         key.token_facet = fresh;
-        self.questions.add(&self.asks(team, key));
+        self.questions.add(&Self::asks(team, key));
         Some(())
     }
 

@@ -13,7 +13,7 @@ use keystile_domain::token::Digest;
 use crate::{
     counts::{Counts, What},
     process::Process,
-    rng::Rng,
+    rng::{Rng, Streams},
     store::Database,
     twins::Twin,
 };
@@ -37,21 +37,15 @@ struct Entries {
 pub(crate) struct Redis {
     entries: Mutex<Entries>,
     mode: Mutex<Mode>,
-    rng: Rng,
     counts: Counts,
     database: Arc<Database>,
     twin: Option<Twin>,
 }
 
 impl Redis {
-    pub(crate) fn new(
-        rng: Rng,
-        counts: Counts,
-        database: Arc<Database>,
-        twin: Option<Twin>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(counts: Counts, database: Arc<Database>, twin: Option<Twin>) -> Arc<Self> {
         let (entries, mode) = (Mutex::default(), Mutex::new(Mode::Sound));
-        Arc::new(Self { entries, mode, rng, counts, database, twin })
+        Arc::new(Self { entries, mode, counts, database, twin })
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {
@@ -67,7 +61,7 @@ impl Redis {
         *self.mode.lock().expect("sound")
     }
 
-    async fn read(&self, digest: &Digest) -> Option<Arc<[u8]>> {
+    async fn read(&self, rng: &Rng, digest: &Digest) -> Option<Arc<[u8]>> {
         match self.mode() {
             Mode::Absent => {
                 self.counts.one(What::L2Absent);
@@ -75,7 +69,7 @@ impl Redis {
             }
             Mode::Slow => {
                 self.counts.one(What::L2Slow);
-                tokio::time::sleep(self.rng.millis(20, 400)).await;
+                tokio::time::sleep(rng.millis(20, 400)).await;
             }
             Mode::Sound | Mode::Replaying => {}
         }
@@ -86,7 +80,7 @@ impl Redis {
             return last;
         }
         let ever = entries.ever.get(digest)?;
-        let entry = Arc::clone(&ever[self.rng.index(ever.len())]);
+        let entry = Arc::clone(&ever[rng.index(ever.len())]);
         if last.is_none_or(|last| !Arc::ptr_eq(&last, &entry)) {
             self.counts.one(What::L2Replay);
         }
@@ -98,13 +92,14 @@ impl Redis {
 pub(crate) struct Cache {
     pub(crate) redis: Arc<Redis>,
     pub(crate) process: Process,
+    pub(crate) rng: Streams,
 }
 
 #[async_trait]
 impl L2 for Cache {
     async fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
         self.process.running().await;
-        let value = self.redis.read(digest).await;
+        let value = self.redis.read(&self.rng.next("get"), digest).await;
         self.process.running().await;
         match self.redis.twin {
             Some(twin) => twin.entry(value?, self.redis.database.head().await),

@@ -9,9 +9,10 @@
 //! (`l2.rs`), clocks of their own rate and offset (`clock.rs`), randomness.
 //! **Time** is tokio's, paused: it jumps from timer to timer.
 //!
-//! A seed decides about faults, workload and times; what tokio's `select!` picks of branches that
-//! are ready at one instant is not a seed's to decide, so that a repeat may differ in such a detail.
-//! `KEYSTILE_SIM_SEED=7 cargo test -p keystile-verification --test revocation_sim one` runs one seed.
+//! A seed decides about the plan, the faults, the workload and the clocks. Which branch tokio's
+//! `select!` polls first at one instant it does not: so a repeat of a seed soon differs in the order
+//! of what is simultaneous, and a failure is run again by running its seed many times:
+//! `KEYSTILE_SIM_SEED=7 cargo test --workspace --test revocation_sim -- --ignored --nocapture one_seed`.
 
 mod chaos;
 mod clock;

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use crate::{
     counts::{Counts, What},
     process::Process,
-    rng::Rng,
+    rng::{Rng, Streams},
 };
 
 /// How bad the network is, in thousandths of all messages.
@@ -57,7 +57,7 @@ impl Endpoint {
 
 /// The way from one client to one process of issuance.
 pub(crate) struct Link {
-    rng: Rng,
+    rng: Streams,
     noise: Noise,
     /// What each call takes on top, there and back.
     distance: Duration,
@@ -76,6 +76,7 @@ impl Link {
         to: Endpoint,
     ) -> Arc<Self> {
         let (blocked, cuts) = (watch::Sender::new(false), watch::Sender::new(0));
+        let rng = Streams::new(rng);
         Arc::new(Self { rng, noise, distance, counts, blocked, cuts, to })
     }
 
@@ -88,8 +89,8 @@ impl Link {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    fn draw(&self, permille: u64, what: What) -> bool {
-        let drawn = self.rng.chance(permille);
+    fn draw(&self, rng: &Rng, permille: u64, what: What) -> bool {
+        let drawn = rng.chance(permille);
         if drawn {
             self.counts.one(what);
         }
@@ -97,10 +98,10 @@ impl Link {
     }
 
     /// The time that a message takes.
-    async fn travel(&self) {
-        let late = self.draw(self.noise.late, What::Late);
+    async fn travel(&self, rng: &Rng) {
+        let late = self.draw(rng, self.noise.late, What::Late);
         let latest = u64::try_from(self.noise.latest.as_millis()).unwrap_or(u64::MAX);
-        let time = if late { self.rng.millis(20, latest.max(21)) } else { self.rng.millis(0, 4) };
+        let time = if late { rng.millis(20, latest.max(21)) } else { rng.millis(0, 4) };
         if !time.is_zero() {
             tokio::time::sleep(time).await;
         }
@@ -111,11 +112,11 @@ impl Link {
     }
 
     /// Is a message lost? Of those that meet a partition, half wait for its end.
-    async fn loses(&self, what: What) -> bool {
-        if self.draw(self.noise.lost, what) {
+    async fn loses(&self, rng: &Rng, what: What) -> bool {
+        if self.draw(rng, self.noise.lost, what) {
             return true;
         }
-        if *self.blocked.borrow() && self.rng.chance(500) {
+        if *self.blocked.borrow() && rng.chance(500) {
             self.counts.one(what);
             return true;
         }
@@ -124,8 +125,8 @@ impl Link {
     }
 
     /// What the client of a lost message sees: an error, or nothing until its deadline.
-    async fn lost(&self) -> Response<Body> {
-        if self.rng.chance(500) {
+    async fn lost(&self, rng: &Rng) -> Response<Body> {
+        if rng.chance(500) {
             std::future::pending::<()>().await;
         }
         refused()
@@ -136,36 +137,37 @@ impl Link {
         let Ok(body) = body.collect().await else { return refused() };
         let body = body.to_bytes();
         // A change of a team has no operation id by which a late repeat would be recognised.
+        let rng = &self.rng.next(head.uri.path());
         let plain = head.uri.path().contains("TeamService");
-        let twice = !plain && self.draw(self.noise.twice, What::Twice);
+        let twice = !plain && self.draw(rng, self.noise.twice, What::Twice);
         let build = move || Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
         if twice {
-            let (link, request) = (Arc::clone(&self), build());
-            tokio::spawn(async move { link.deliver(request).await });
+            let (link, request, rng) = (Arc::clone(&self), build(), rng.fork(1));
+            tokio::spawn(async move { link.deliver(&rng, request).await });
         }
         let (answer, answered) = oneshot::channel();
-        let (link, request) = (Arc::clone(&self), build());
+        let (link, request, own) = (Arc::clone(&self), build(), rng.fork(2));
         let delivery = async move {
-            if let Some(response) = link.deliver(request).await {
+            if let Some(response) = link.deliver(&own, request).await {
                 let _ = answer.send(response);
             }
         };
         if plain {
-            let (_, response) = tokio::join!(delivery, answered);
+            let ((), response) = tokio::join!(delivery, answered);
             return response.unwrap_or_else(|_| refused());
         }
         // On its own: a request on its way arrives even if the client left.
         tokio::spawn(delivery);
         match answered.await {
             Ok(response) => response,
-            Err(_) => self.lost().await,
+            Err(_) => self.lost(rng).await,
         }
     }
 
     /// There and back; `None` if either way was lost.
-    async fn deliver(&self, request: Request<Body>) -> Option<Response<Body>> {
-        self.travel().await;
-        if self.loses(What::LostRequest).await {
+    async fn deliver(&self, rng: &Rng, request: Request<Body>) -> Option<Response<Body>> {
+        self.travel(rng).await;
+        if self.loses(rng, What::LostRequest).await {
             return None;
         }
         let Some((process, server)) = self.to.get() else {
@@ -189,32 +191,33 @@ impl Link {
         if !self.distance.is_zero() {
             tokio::time::sleep(self.distance).await;
         }
-        self.travel().await;
-        if self.loses(What::LostAnswer).await { None } else { Some(response) }
+        self.travel(rng).await;
+        if self.loses(rng, What::LostAnswer).await { None } else { Some(response) }
     }
 
     async fn stream(self: Arc<Self>, client: Process, request: Request<Body>) -> Response<Body> {
-        self.travel().await;
-        if self.loses(What::LostRequest).await {
-            return self.lost().await;
+        let rng = &self.rng.next("Watch");
+        self.travel(rng).await;
+        if self.loses(rng, What::LostRequest).await {
+            return self.lost(rng).await;
         }
         let Some((process, server)) = self.to.get() else {
             self.counts.one(What::Refusal);
             return refused();
         };
         let ends = [client, process.clone()];
-        let up = |body| self.pipe(body, [ends[0].clone(), ends[1].clone()]);
+        let up = |body| self.pipe(rng.fork(1), body, [ends[0].clone(), ends[1].clone()]);
         let request = request.map(up);
         let Some(Ok(response)) = process.run(server.oneshot(request)).await else {
-            return self.lost().await;
+            return self.lost(rng).await;
         };
-        self.travel().await;
+        self.travel(rng).await;
         let [near, far] = ends;
-        response.map(|body| self.pipe(body, [far, near]))
+        response.map(|body| self.pipe(rng.fork(2), body, [far, near]))
     }
 
     /// Carries frames in order, until the stream is cut or an end of it dies.
-    fn pipe(self: &Arc<Self>, mut body: Body, [from, to]: [Process; 2]) -> Body {
+    fn pipe(self: &Arc<Self>, rng: Rng, mut body: Body, [from, to]: [Process; 2]) -> Body {
         let (out, frames) = mpsc::channel(64);
         let link = Arc::clone(self);
         let mut cuts = self.cuts.subscribe();
@@ -222,11 +225,11 @@ impl Link {
             let carry = async {
                 loop {
                     let Some(Some(frame)) = from.run(body.frame()).await else { return };
-                    if link.draw(link.noise.stream_cut, What::StreamCut) {
+                    if link.draw(&rng, link.noise.stream_cut, What::StreamCut) {
                         let _ = out.send(Err(broken())).await;
                         return;
                     }
-                    link.travel().await;
+                    link.travel(&rng).await;
                     link.passable().await;
                     to.running().await;
                     if out.send(frame).await.is_err() {
@@ -271,10 +274,11 @@ pub(crate) fn balanced(
     rng: Rng,
     heard: Arc<dyn Heard>,
 ) -> Transport {
-    let rng = Arc::new(rng);
+    let rng = Arc::new(Streams::new(rng));
     transport::remote(tower::service_fn(move |request: Request<Body>| {
         let sent = heard.sent();
-        let link = Arc::clone(&links[rng.index(links.len())]);
+        let chosen = rng.next(request.uri().path()).index(links.len());
+        let link = Arc::clone(&links[chosen]);
         let (client, heard) = (client.clone(), Arc::clone(&heard));
         async move {
             client.running().await;

@@ -2,6 +2,7 @@
 //! does shifts no other.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -30,6 +31,10 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    fn peek(&self) -> u64 {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Below `end`; 0 if that is 0.
     pub(crate) fn below(&self, end: u64) -> u64 {
         self.next() % end.max(1)
@@ -47,5 +52,30 @@ impl Rng {
     /// Milliseconds from `low` to below `high`.
     pub(crate) fn millis(&self, low: u64, high: u64) -> Duration {
         Duration::from_millis(low + self.below(high - low))
+    }
+}
+
+/// A stream for each name, and of it one for each use: which of two parts is polled first at one
+/// instant is tokio's to decide, and changes nothing of what either draws.
+#[derive(Debug)]
+pub(crate) struct Streams(Rng, Mutex<BTreeMap<String, Rng>>);
+
+impl Streams {
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self(rng, Mutex::default())
+    }
+
+    /// The stream of the next use of `name`.
+    pub(crate) fn next(&self, name: &str) -> Rng {
+        let mut streams = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = streams.get(name) {
+            return stream.fork(0);
+        }
+        // By the name alone, not by who came first.
+        let label = name.bytes().fold(7, |hash: u64, byte| hash.wrapping_mul(31) ^ u64::from(byte));
+        let stream = Rng::new(self.0.peek() ^ label.wrapping_mul(0xd134_2543_de82_ef95));
+        let next = stream.fork(0);
+        streams.insert(name.to_owned(), stream);
+        next
     }
 }

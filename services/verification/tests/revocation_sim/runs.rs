@@ -110,15 +110,21 @@ fn deep_ten_thousand_seeds() {
     seeds(1_000, 10_000);
 }
 
+/// How often one seed is run again.
+const REPEATS: u64 = 50;
+
 #[test]
 #[ignore = "one seed, named by KEYSTILE_SIM_SEED"]
 fn one_seed() {
     #[expect(clippy::disallowed_methods, reason = "how a failure is run again")]
     let seed = std::env::var("KEYSTILE_SIM_SEED").expect("KEYSTILE_SIM_SEED");
+    let seed = seed.parse().expect("a number");
     let counts = Counts::default();
-    let failures = run(Plan::drawn, seed.parse().expect("a number"), &counts);
+    for repeat in 1..=REPEATS {
+        let failures = run(Plan::drawn, seed, &counts);
+        assert!(failures.is_empty(), "run {repeat}: {failures:#?}");
+    }
     counts.print();
-    assert!(failures.is_empty(), "{failures:#?}");
 }
 
 /// Seeds in which a twin must be caught.

@@ -30,7 +30,7 @@ use tokio::sync::{OwnedMutexGuard, broadcast};
 use crate::{
     counts::{Counts, What},
     process::Process,
-    rng::Rng,
+    rng::{Rng, Streams},
     twins::Twin,
 };
 
@@ -147,24 +147,24 @@ impl Database {
 /// One process's way to the database.
 pub(crate) struct Way {
     pub(crate) process: Process,
-    pub(crate) rng: Rng,
+    pub(crate) rng: Streams,
     pub(crate) troubles: Troubles,
     pub(crate) counts: Counts,
 }
 
 impl Way {
-    fn draw(&self, permille: u64, what: What) -> bool {
-        let drawn = self.rng.chance(permille);
+    fn draw(&self, rng: &Rng, permille: u64, what: What) -> bool {
+        let drawn = rng.chance(permille);
         if drawn {
             self.counts.one(what);
         }
         drawn
     }
 
-    async fn travel(&self) {
+    async fn travel(&self, rng: &Rng) {
         self.process.running().await;
-        if self.rng.chance(self.troubles.slow) {
-            tokio::time::sleep(self.rng.millis(1, 60)).await;
+        if rng.chance(self.troubles.slow) {
+            tokio::time::sleep(rng.millis(1, 60)).await;
             self.process.running().await;
         }
     }
@@ -179,22 +179,28 @@ pub(crate) struct SimStore {
 
 impl SimStore {
     /// One read: there, the snapshot, and back.
-    async fn read<T>(&self, work: impl AsyncFnOnce(MemoryStore) -> T) -> Result<T, Error> {
-        self.way.travel().await;
-        if self.way.draw(self.way.troubles.read_failed, What::ReadFailed) {
+    async fn read<T>(
+        &self,
+        what: &str,
+        work: impl AsyncFnOnce(MemoryStore) -> T,
+    ) -> Result<T, Error> {
+        let rng = &self.way.rng.next(what);
+        self.way.travel(rng).await;
+        if self.way.draw(rng, self.way.troubles.read_failed, What::ReadFailed) {
             return Err(unavailable());
         }
         let read = work(self.database.rows()).await;
-        self.way.travel().await;
+        self.way.travel(rng).await;
         Ok(read)
     }
 
     /// One statement that writes by itself.
     async fn write(
         &self,
+        rng: &Rng,
         work: impl AsyncFnOnce(MemoryStore) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.way.travel().await;
+        self.way.travel(rng).await;
         let _writer = Arc::clone(&self.database.writer).lock_owned().await;
         if matches!(&*self.database.primary.lock().expect("sound"), Primary::Cut(_)) {
             return Err(unavailable());
@@ -214,9 +220,11 @@ impl SimStore {
 #[async_trait]
 impl Store for SimStore {
     async fn begin(&self) -> Result<Box<dyn Tx>, Error> {
-        self.way.travel().await;
+        let own = self.way.rng.next("begin");
+        let rng = &own;
+        self.way.travel(rng).await;
         let seen = match self.twin {
-            Some(twin) => twin.followers(&self.database.rows(), &self.way.rng).await?,
+            Some(twin) => twin.followers(&self.database.rows(), rng).await?,
             None => None,
         };
         let writer = Arc::clone(&self.database.writer).lock_owned().await;
@@ -235,31 +243,32 @@ impl Store for SimStore {
             twin: self.twin,
             database: Arc::clone(&self.database),
             way: Arc::clone(&self.way),
+            rng: own,
             _writer: writer,
         }))
     }
 
     async fn epoch(&self) -> Result<Epoch, Error> {
-        let epoch = self.read(async |rows| rows.epoch().await).await??;
+        let epoch = self.read("epoch", async |rows| rows.epoch().await).await??;
         Ok(self.as_seen(epoch))
     }
     async fn team(&self, id: TeamId) -> Result<Option<TeamRecord>, Error> {
-        self.read(async |rows| rows.team(id).await).await?
+        self.read("team", async |rows| rows.team(id).await).await?
     }
     async fn count_keys(&self, team: TeamId) -> Result<u64, Error> {
-        self.read(async |rows| rows.count_keys(team).await).await?
+        self.read("count_keys", async |rows| rows.count_keys(team).await).await?
     }
     async fn key(&self, team: TeamId, id: KeyId) -> Result<Option<KeyRecord>, Error> {
-        self.read(async |rows| rows.key(team, id).await).await?
+        self.read("key", async |rows| rows.key(team, id).await).await?
     }
     async fn list_keys(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, Error> {
-        self.read(async |rows| rows.list_keys(query).await).await?
+        self.read("list_keys", async |rows| rows.list_keys(query).await).await?
     }
     async fn list_audit(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, Error> {
-        self.read(async |rows| rows.list_audit(query).await).await?
+        self.read("list_audit", async |rows| rows.list_audit(query).await).await?
     }
     async fn facts(&self, of: FactsOf) -> Result<(Epoch, Option<KeyFacts>), Error> {
-        let (epoch, facts) = self.read(async |rows| rows.facts(of).await).await??;
+        let (epoch, facts) = self.read("facts", async |rows| rows.facts(of).await).await??;
         Ok((self.as_seen(epoch), facts))
     }
     async fn keys_under_token_key(
@@ -268,55 +277,64 @@ impl Store for SimStore {
         after: Option<KeyId>,
         limit: u64,
     ) -> Result<Vec<(TeamId, KeyId)>, Error> {
-        self.read(async |rows| rows.keys_under_token_key(version, after, limit).await).await?
+        self.read("keys_under_token_key", async |rows| {
+            rows.keys_under_token_key(version, after, limit).await
+        })
+        .await?
     }
     async fn operation(&self, team: TeamId, id: OperationId) -> Result<Option<Operation>, Error> {
-        self.read(async |rows| rows.operation(team, id).await).await?
+        self.read("operation", async |rows| rows.operation(team, id).await).await?
     }
     async fn followers_of(&self, seq: u64) -> Result<Vec<Counted>, Error> {
-        self.read(async |rows| match self.twin {
+        self.read("followers_of", async |rows| match self.twin {
             Some(twin) => twin.followers_of(&rows, seq).await,
             None => rows.followers_of(seq).await,
         })
         .await?
     }
     async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error> {
-        self.read(async |rows| rows.any_silent(since).await).await?
+        self.read("any_silent", async |rows| rows.any_silent(since).await).await?
     }
     async fn retiring(&self) -> Result<Vec<Counted>, Error> {
-        self.read(async |rows| rows.retiring().await).await?
+        self.read("retiring", async |rows| rows.retiring().await).await?
     }
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
-        let renewal = self.read(async |rows| rows.renewal(id, after).await).await??;
+        let renewal = self.read("renewal", async |rows| rows.renewal(id, after).await).await??;
         Ok(Renewal { epoch: self.as_seen(renewal.epoch), ..renewal })
     }
     async fn log_after(&self, after: u64, limit: u64) -> Result<(History, Vec<LogRow>), Error> {
-        let (history, rows) = self.read(async |rows| rows.log_after(after, limit).await).await??;
+        let (history, rows) =
+            self.read("log_after", async |rows| rows.log_after(after, limit).await).await??;
         Ok((self.history(history), rows))
     }
     async fn record_answered(&self, ids: &[Incarnation], at: OffsetDateTime) -> Result<(), Error> {
-        if self.way.draw(self.way.troubles.unrecorded, What::AnsweredUnrecorded) {
+        let rng = &self.way.rng.next("record_answered");
+        if self.way.draw(rng, self.way.troubles.unrecorded, What::AnsweredUnrecorded) {
             return Err(unavailable());
         }
-        self.write(async |rows| rows.record_answered(ids, at).await).await
+        self.write(rng, async |rows| rows.record_answered(ids, at).await).await
     }
     async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error> {
-        self.write(async |rows| rows.record_receipt(seqs, receipt).await).await
+        let rng = &self.way.rng.next("record_receipt");
+        self.write(rng, async |rows| rows.record_receipt(seqs, receipt).await).await
     }
     async fn settle(&self, history: History) -> Result<(), Error> {
-        self.write(async |rows| rows.settle(history).await).await
+        let rng = &self.way.rng.next("settle");
+        self.write(rng, async |rows| rows.settle(history).await).await
     }
 
     async fn tell(&self, text: &str) -> Result<(), Error> {
-        self.way.travel().await;
-        if !self.way.draw(self.way.troubles.news_lost, What::NewsLost) {
+        let rng = &self.way.rng.next("tell");
+        self.way.travel(rng).await;
+        if !self.way.draw(rng, self.way.troubles.news_lost, What::NewsLost) {
             let _ = self.database.told.send(text.to_owned());
         }
         Ok(())
     }
 
     async fn hear(&self) -> Result<Box<dyn Hearing>, Error> {
-        self.way.travel().await;
+        let rng = &self.way.rng.next("hear");
+        self.way.travel(rng).await;
         let heard = self.database.told.subscribe();
         Ok(Box::new(SimHearing { heard, way: Arc::clone(&self.way) }))
     }
@@ -352,6 +370,7 @@ struct SimTx {
     twin: Option<Twin>,
     database: Arc<Database>,
     way: Arc<Way>,
+    rng: Rng,
     _writer: OwnedMutexGuard<()>,
 }
 
@@ -386,11 +405,11 @@ impl SimTx {
 #[async_trait]
 impl Tx for SimTx {
     async fn commit(self: Box<Self>) -> Result<(), Error> {
-        let way = Arc::clone(&self.way);
-        way.travel().await;
+        let (way, rng) = (Arc::clone(&self.way), self.rng.fork(0));
+        way.travel(&rng).await;
         let heard = self.durably().await?;
-        way.travel().await;
-        if heard && !way.draw(way.troubles.commit_unheard, What::CommitUnheard) {
+        way.travel(&rng).await;
+        if heard && !way.draw(&rng, way.troubles.commit_unheard, What::CommitUnheard) {
             Ok(())
         } else {
             Err(unavailable())
@@ -434,7 +453,7 @@ impl Tx for SimTx {
         self.inner.count_keys(team).await
     }
     async fn key(&mut self, team: TeamId, id: KeyId) -> Result<Option<KeyRecord>, Error> {
-        self.way.travel().await;
+        self.way.travel(&self.rng).await;
         self.inner.key(team, id).await
     }
     async fn insert_key(&mut self, key: &KeyRecord) -> Result<(), Error> {
@@ -472,7 +491,7 @@ impl Tx for SimTx {
         self.inner.floor(at).await
     }
     async fn log_after(&mut self, after: u64) -> Result<Vec<LogRow>, Error> {
-        self.way.travel().await;
+        self.way.travel(&self.rng).await;
         self.inner.log_after(after).await
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     plan::Plan,
     process::Process,
     proxy::twisted,
-    rng::Rng,
+    rng::{Rng, Streams},
     store::{Database, SimStore, Way},
     twins::Twin,
 };
@@ -160,7 +160,7 @@ impl World {
         let world = Arc::new(Self {
             plan,
             ledger: Arc::new(Ledger::new(counts.clone(), VERIFIERS)),
-            redis: Redis::new(seed.fork(400), counts.clone(), Arc::clone(&database), plan.twin),
+            redis: Redis::new(counts.clone(), Arc::clone(&database), plan.twin),
             rng: seed.fork(500),
             console: issuers.iter().map(near).collect(),
             counts,
@@ -213,7 +213,7 @@ impl World {
         let service = loop {
             let way = Way {
                 process: process.clone(),
-                rng: self.rng.fork(1),
+                rng: Streams::new(self.rng.fork(1)),
                 troubles: self.plan.troubles,
                 counts: self.counts.clone(),
             };
@@ -263,7 +263,11 @@ impl World {
             seal_keys: SealKeys::derive(Role::Verification, &SEALING),
             token_keys: ring(),
             issuance: balanced(links, process.clone(), self.rng.fork(3), Arc::new(calls)),
-            l2: Arc::new(Cache { redis: Arc::clone(&self.redis), process: process.clone() }),
+            l2: Arc::new(Cache {
+                redis: Arc::clone(&self.redis),
+                process: process.clone(),
+                rng: Streams::new(self.rng.fork(4)),
+            }),
         };
         let config = verification::Config {
             l1_bytes: 1 << 20,
