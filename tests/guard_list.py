@@ -367,6 +367,12 @@ GUARDS = [
           {"let _admitted = self.admission.try_acquire().map_err(|_| Error::Overloaded)?;": 
            "let _admitted = self.admission.try_acquire();"},
           "keystile-verification", "one_look_up_more_than_are_admitted_is_no_verdict"),
+    Guard("6", "an entry weighs what its table takes", f"{VERIFICATION}/l1.rs",
+          {"        SLOT + bytes as u64\n": "        bytes as u64\n"},
+          "keystile-verification", "l1_takes_no_more_memory_than_it_may_and_uses_most_of_it"),
+    Guard("12", "hashes that have served are not kept", f"{VERIFICATION}/l1.rs",
+          {"            secret.phc = Box::default();\n": "            let _ = secret;\n"},
+          "keystile-verification", "what_one_node_proved_another_does_not_ask_about"),
     Guard("8", "the full digest is the index", f"{VERIFICATION}/l1.rs",
           {"        self.0.get(digest)\n": "        self.0.get(&Self::short(digest))\n",
            "        self.0.insert(digest, entry);\n    }\n":

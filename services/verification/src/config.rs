@@ -13,7 +13,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where roles of other processes reach it; several replicas as `https://a:8090,b:8090`.
     pub url: String,
-    /// What L1 holds at most, bytes: some 1 KiB a key.
+    /// What L1 takes at most, bytes: some 0.5 KiB a key and as much for each grant.
     pub l1_bytes: u64,
     /// How many tokens it remembers that are genuine and open nothing.
     pub negative_entries: usize,
