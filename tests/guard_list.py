@@ -363,6 +363,9 @@ GUARDS = [
     Guard("4", "what opens nothing is remembered", f"{VERIFICATION}/lookup.rs",
           {"        self.caches.negatives.insert(genuine.digest, negative);\n": "        let _ = genuine;\n"},
           "keystile-verification", "regenerated_twice_only_the_newest_token_works_and_the_others_cost_nothing"),
+    Guard("4", "a few hash at a time", f"{VERIFICATION}/prove.rs",
+          {"Arc::clone(&self.workers).acquire_owned().await;": "Arc::new(Semaphore::new(1)).acquire_owned().await;"},
+          "keystile-verification", "a_flood_of_revoked_keys_takes_turns_at_hashing_and_holds_up_no_warm_key"),
     Guard("5", "look-ups are admitted", f"{VERIFICATION}/lookup.rs",
           {"let _admitted = self.admission.try_acquire().map_err(|_| Error::Overloaded)?;": 
            "let _admitted = self.admission.try_acquire();"},

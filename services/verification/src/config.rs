@@ -17,7 +17,8 @@ pub struct Config {
     pub l1_bytes: u64,
     /// How many tokens it remembers that are genuine and open nothing.
     pub negative_entries: usize,
-    /// How many look-ups may be under way. One more is answered UNAVAILABLE.
+    /// How many look-ups may be under way, whoever asks. One more is answered UNAVAILABLE: a flood
+    /// of tokens that are not known here holds up others that are not, and none that are.
     pub max_lookups: usize,
     /// How long issuance may take to answer one.
     pub lookup_timeout_ms: u64,

@@ -3,6 +3,7 @@
 //! tokio's time is paused and jumps from timer to timer; leases and expiry count on a clock that
 //! only the tests move.
 
+mod flood;
 mod forged;
 mod freshness;
 mod issuance;
