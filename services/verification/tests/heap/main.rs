@@ -1,4 +1,4 @@
-//! What verification takes of the heap, by an allocator that counts.
+//! What verification takes of memory: of the heap, by an allocator that counts, and in all.
 //!
 //! It counts the whole process, so one test at a time does anything, and on one thread.
 
@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod issuance;
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use dhat::{HeapStats, Profiler};
 use futures::FutureExt as _;
@@ -14,12 +14,13 @@ use issuance::Issuance;
 use keystile_cache::memory::Memory;
 use keystile_contract::SealKeys;
 use keystile_domain::{
-    ComponentId, Grant, Refusal, Role,
+    ComponentId, Environment, Grant, Refusal, Role,
     facts::{GrantFacts, KeyStatus, Request},
     token::{Kid, TokenKeyRing},
 };
 use keystile_testkit::{MockClock, SeededEntropy};
-use keystile_verification::{Answer, Config, Deps, Question, Service};
+use keystile_verification::{Answer, Config, Counts, Deps, Question, Service};
+use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -185,4 +186,57 @@ async fn l1_takes_no_more_memory_than_it_may_and_uses_most_of_it() {
         println!("{grants_each} grants a key: {full:.2} of l1_bytes");
         assert!((0.4..1.05).contains(&full), "{grants_each} grants a key: {full:.2} of l1_bytes");
     }
+}
+
+/// KiB of this process that are in memory, with all that the allocator holds on to.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().strip_suffix(" kB").and_then(|kib| kib.parse().ok()).expect("KiB")
+}
+
+/// Asks about so many genuine tokens of no key, each once.
+async fn flood(rig: &Rig, tokens: usize) {
+    for _ in 0..tokens {
+        let (ring, entropy) = (&rig.issuance.ring, &*rig.issuance.entropy);
+        let minted = ring.mint(Environment::Prod, &Kid::generate(entropy), entropy);
+        let Answer::Refused(refused) = rig.verify(minted.text.expose_secret(), None).await else {
+            panic!("allowed")
+        };
+        assert_eq!(refused.reason, Refusal::Invalid);
+    }
+}
+
+/// Asks about `tokens` tokens of no key where `kept` are remembered; none may cost memory beyond, or
+/// push out a key that works.
+async fn memory_stays_flat(kept: usize, tokens: usize) {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let config = Config { negative_entries: kept, ..Config::default() };
+    let mut live = String::new();
+    let rig = Rig::new(config, |issuance| live = issuance.create(|_| {}).1).await;
+    rig.verify(&live, None).await;
+    let empty = resident();
+    // Twice as many, so that it has begun to forget.
+    flood(&rig, 2 * kept).await;
+    let full = resident();
+    flood(&rig, tokens - 2 * kept).await;
+    let after = resident();
+    println!("{empty} KiB with nothing, {full} with {kept} tokens kept, {after} after {tokens}");
+    assert!(after <= full + 4096, "{full} KiB became {after} KiB");
+    let counts = rig.service.verifier().stats().counts();
+    let asked = 1 + u64::try_from(tokens).expect("fits");
+    assert_eq!(counts, Counts { cache_misses: asked, lookups: asked, hashes: 1 });
+    assert!(matches!(rig.at_once(&live, None), Answer::Allowed(_)));
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_tokens_of_no_key_take_no_more_memory_than_ten_thousand() {
+    memory_stays_flat(10_000, 100_000).await;
+}
+
+/// The full size of threat 6, for `tests/deep`.
+#[tokio::test]
+#[ignore = "minutes; tests/deep runs it"]
+async fn deep_ten_million_tokens_of_no_key_take_no_more_memory_than_a_hundred_thousand() {
+    memory_stays_flat(100_000, 10_000_000).await;
 }
