@@ -16,6 +16,7 @@ DOMAIN = "services/shared/domain/src"
 CONTRACT = "services/shared/contract/src"
 SEAL = "services/shared/seal/src"
 SQL = "services/shared/sql/src"
+CACHE = "services/shared/cache/src"
 EGRESS = "services/shared/egress/src"
 CATALOG = "services/shared/catalog/src"
 FOLLOWER = "services/shared/follower/src"
@@ -363,6 +364,9 @@ GUARDS = [
     Guard("4", "what opens nothing is remembered", f"{VERIFICATION}/lookup.rs",
           {"        self.caches.negatives.insert(genuine.digest, negative);\n": "        let _ = genuine;\n"},
           "keystile-verification", "regenerated_twice_only_the_newest_token_works_and_the_others_cost_nothing"),
+    Guard("5", "a Redis that hangs is left alone", f"{CACHE}/redis.rs",
+          {"        if !breaker.passes() {\n": "        if false {\n"},
+          "keystile-verification", "a_redis_that_hangs_is_asked_a_few_times_and_then_not_at_all"),
     Guard("4", "a few hash at a time", f"{VERIFICATION}/prove.rs",
           {"Arc::clone(&self.workers).acquire_owned().await;": "Arc::new(Semaphore::new(1)).acquire_owned().await;"},
           "keystile-verification", "a_flood_of_revoked_keys_takes_turns_at_hashing_and_holds_up_no_warm_key"),
