@@ -16,6 +16,7 @@ DOMAIN = "services/shared/domain/src"
 CONTRACT = "services/shared/contract/src"
 SEAL = "services/shared/seal/src"
 SQL = "services/shared/sql/src"
+CACHE = "services/shared/cache/src"
 EGRESS = "services/shared/egress/src"
 CATALOG = "services/shared/catalog/src"
 FOLLOWER = "services/shared/follower/src"
@@ -382,10 +383,25 @@ GUARDS = [
     Guard("4", "what opens nothing is remembered", f"{VERIFICATION}/lookup.rs",
           {"        self.caches.negatives.insert(genuine.digest, negative);\n": "        let _ = genuine;\n"},
           "keystile-verification", "regenerated_twice_only_the_newest_token_works_and_the_others_cost_nothing"),
+    Guard("5", "a Redis that hangs is left alone", f"{CACHE}/redis.rs",
+          {"        if !breaker.passes() {\n": "        if false {\n"},
+          "keystile-verification", "a_redis_that_hangs_is_asked_a_few_times_and_then_not_at_all"),
+    Guard("4", "a few hash at a time", f"{VERIFICATION}/prove.rs",
+          {"Arc::clone(&self.workers).acquire_owned().await;": "Arc::new(Semaphore::new(1)).acquire_owned().await;"},
+          "keystile-verification", "a_flood_of_revoked_keys_takes_turns_at_hashing_and_holds_up_no_warm_key"),
     Guard("5", "look-ups are admitted", f"{VERIFICATION}/lookup.rs",
           {"let _admitted = self.admission.try_acquire().map_err(|_| Error::Overloaded)?;": 
            "let _admitted = self.admission.try_acquire();"},
           "keystile-verification", "one_look_up_more_than_are_admitted_is_no_verdict"),
+    Guard("6", "an entry weighs what its table takes", f"{VERIFICATION}/l1.rs",
+          {"        SLOT + bytes as u64\n": "        bytes as u64\n"},
+          "keystile-verification", "l1_takes_no_more_memory_than_it_may_and_uses_most_of_it"),
+    Guard("6", "tokens of no key are kept up to a number", f"{VERIFICATION}/negative.rs",
+          {"            capacity as u64,\n": "            u64::MAX,\n"},
+          "keystile-verification", "a_hundred_thousand_tokens_of_no_key_take_no_more_memory_than_ten_thousand"),
+    Guard("12", "hashes that have served are not kept", f"{VERIFICATION}/l1.rs",
+          {"            secret.phc = Box::default();\n": "            let _ = secret;\n"},
+          "keystile-verification", "what_one_node_proved_another_does_not_ask_about"),
     Guard("8", "the full digest is the index", f"{VERIFICATION}/l1.rs",
           {"        self.0.get(digest)\n": "        self.0.get(&Self::short(digest))\n",
            "        self.0.insert(digest, entry);\n    }\n":

@@ -9,6 +9,7 @@ mod layout;
 mod power_cut;
 mod secrets;
 mod spine;
+mod system_calls;
 mod telemetry;
 mod tenants;
 mod token_format;

@@ -249,6 +249,20 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("there is no {name}"))
     }
 
+    /// The process that verifies keys (the first of several) and where it listens for who asks.
+    ///
+    /// # Panics
+    /// If it does not run, or is not published.
+    #[must_use]
+    pub fn verifier(&mut self) -> (u32, SocketAddr) {
+        let (address, name) = match &self.processes {
+            Processes::One(process) => (process.verification_address(), "keystile"),
+            Processes::Apart(services) => (services.of(Role::Verification)[0], "verification-1"),
+            Processes::Published(_) => panic!("verification is not published"),
+        };
+        (self.member(name).id().expect("it runs"), address)
+    }
+
     /// How much of a part is in memory, KiB; nothing of what is no process of Keystile.
     #[must_use]
     pub fn memory(&mut self, part: &str) -> Option<u64> {

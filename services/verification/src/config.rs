@@ -13,11 +13,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where roles of other processes reach it; several replicas as `https://a:8090,b:8090`.
     pub url: String,
-    /// What L1 holds at most, bytes: some 1 KiB a key.
+    /// What L1 takes at most, bytes: some 0.5 KiB a key and as much for each grant.
     pub l1_bytes: u64,
     /// How many tokens it remembers that are genuine and open nothing.
     pub negative_entries: usize,
-    /// How many look-ups may be under way. One more is answered UNAVAILABLE.
+    /// How many look-ups may be under way, whoever asks. One more is answered UNAVAILABLE: a flood
+    /// of tokens that are not known here holds up others that are not, and none that are.
     pub max_lookups: usize,
     /// How long issuance may take to answer one.
     pub lookup_timeout_ms: u64,

@@ -1,11 +1,15 @@
 //! L1: proven facts by the whole digest of the token that proved them.
+//!
+//! In `quick_cache`, by measurement (`benches/l1.rs`): with the HMAC before it a look-up among a
+//! thousand, a hundred thousand and five million entries took 0.24, 0.85 and 1.5 µs, in moka 0.39,
+//! 1.7 and 2.3 µs; of memory besides the entries it takes a quarter of what moka does.
 
 use std::{
     hash::{BuildHasher, Hasher},
     sync::Arc,
 };
 
-use keystile_domain::{Position, SecretId, Tick, facts::KeyFacts, token::Digest};
+use keystile_domain::{ComponentId, Position, SecretId, Tick, facts::KeyFacts, token::Digest};
 use quick_cache::{
     Weighter,
     sync::{Cache, DefaultLifecycle},
@@ -13,8 +17,16 @@ use quick_cache::{
 
 /// For sizing the table before anything is known of the keys.
 const TYPICAL_WEIGHT: u64 = 1024;
+/// What the table takes for an entry, bytes: a slot of 56 in a vector that may be half empty, and a
+/// place in an index. For every two entries of typical weight it also remembers one that it put out.
+const SLOT: u64 = 128;
+/// The counts of an `Arc`, bytes.
+const ARC: usize = 16;
+/// How many elements a node of a B-tree holds at most, and what it takes besides them, bytes.
+const TREE_NODE: (usize, usize) = (11, 32);
 
-/// Facts of a key, and which of its secrets the token proved. Facts, never a decision.
+/// Facts of a key, and which of its secrets the token proved. Facts, never a decision; without the
+/// hashes of the secrets, which have served.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) facts: KeyFacts,
@@ -29,30 +41,45 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(facts: KeyFacts, secret: SecretId, as_of: Position, ends_at: Tick) -> Self {
+    pub(crate) fn new(
+        mut facts: KeyFacts,
+        secret: SecretId,
+        as_of: Position,
+        ends_at: Tick,
+    ) -> Self {
+        for secret in &mut facts.secrets {
+            secret.phc = Box::default();
+        }
         let ends = facts.expires_at.is_some()
             || facts.secrets.iter().any(|secret| secret.not_after.is_some());
         Self { facts, secret, as_of, ends_at, ends }
     }
 
-    /// About how many bytes it holds.
+    /// How many bytes of memory it takes, with what the allocator and the table add.
     fn weight(&self) -> u64 {
         let facts = &self.facts;
-        let secrets = facts.secrets.iter().map(|secret| size_of_val(secret) + secret.phc.len());
         let grants = facts.grants.iter().map(|held| {
-            // A B-tree is about two thirds full.
-            let components = held.grant.components().iter();
-            let components = components.map(|id| id.as_str().len() + size_of_val(id) * 3 / 2);
-            size_of_val(held) + held.grant.app().as_str().len() + components.sum::<usize>()
+            let components = held.grant.components();
+            let (elements, besides) = TREE_NODE;
+            let node = block(elements * size_of::<ComponentId>() + besides);
+            let text = components.iter().map(|id| block(id.as_str().len()));
+            block(held.grant.app().as_str().len())
+                + components.len().div_ceil(elements) * node
+                + text.sum::<usize>()
         });
-        let bytes = size_of::<Self>()
-            + size_of::<Digest>()
-            + facts.name.len()
-            + size_of_val(&*facts.ip_allow_list)
-            + secrets.sum::<usize>()
+        let bytes = block(ARC + size_of::<Self>())
+            + block(facts.name.len())
+            + block(size_of_val(&*facts.ip_allow_list))
+            + block(size_of_val(&*facts.secrets))
+            + block(size_of_val(&*facts.grants))
             + grants.sum::<usize>();
-        bytes as u64
+        SLOT + bytes as u64
     }
+}
+
+/// What an allocation of `bytes` takes: a header and rounding, as in glibc.
+const fn block(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16) }
 }
 
 #[derive(Debug, Clone)]
@@ -92,12 +119,14 @@ impl Hasher for DigestPrefix {
     }
 }
 
-/// Bounded by the bytes of its entries; least useful out first.
+/// Bounded by the memory that it takes; least useful out first.
 pub(crate) struct L1(Cache<Digest, Arc<Entry>, ByBytes, DigestPrefix>);
 
 impl L1 {
     pub(crate) fn new(capacity: u64) -> Self {
-        let items = usize::try_from(capacity / TYPICAL_WEIGHT).unwrap_or(usize::MAX);
+        let items = capacity / TYPICAL_WEIGHT;
+        let capacity = capacity - items / 2 * SLOT;
+        let items = usize::try_from(items).unwrap_or(usize::MAX);
         let hasher = DigestPrefix::default();
         Self(Cache::with(items, capacity, ByBytes, hasher, DefaultLifecycle::default()))
     }

@@ -54,16 +54,11 @@ impl SealedCache {
     }
 
     fn seal(&self, digest: &Digest, entry: &Entry, left: Duration) -> Option<Arc<[u8]>> {
-        let mut facts = key_facts(&entry.facts);
-        // They proved the secret already; nobody who reads the cache has any use for them.
-        for secret in &mut facts.secrets {
-            secret.phc.clear();
-        }
         let payload = CacheEntry {
             digest: digest.as_bytes().to_vec(),
             secret_id: entry.secret.to_string(),
             as_of: Some(position(&entry.as_of)),
-            facts: Some(facts),
+            facts: Some(key_facts(&entry.facts)),
         };
         let (payload, ends_at) = (payload.encode_to_vec(), self.clock.now() + left);
         let sealed = self.keys.seal(SealKind::Entry, Role::Verification, ends_at, payload).ok()?;

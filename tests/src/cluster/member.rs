@@ -104,9 +104,14 @@ impl Member {
         tokio::task::spawn_blocking(move || child.wait()).await.expect("joins").expect("it ended")
     }
 
+    /// Its process id, while it runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// KiB of it that are in memory.
     pub(super) fn memory(&self) -> Option<u64> {
-        let pid = self.child.as_ref()?.id();
+        let pid = self.id()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         resident.trim().strip_suffix(" kB")?.parse().ok()

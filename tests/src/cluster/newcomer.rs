@@ -83,9 +83,13 @@ impl Newcomer {
         SocketAddr::from(([127, 0, 0, 1], self.ports[1]))
     }
 
+    pub(super) fn verification_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[2]))
+    }
+
     /// Verification, for a program on this machine.
     pub(super) fn verification(&self) -> Transport {
-        let url = format!("http://127.0.0.1:{}", self.ports[2]);
+        let url = format!("http://{}", self.verification_address());
         transport::remote(Endpoint::from_shared(url).expect("a URL").connect_lazy())
     }
 }

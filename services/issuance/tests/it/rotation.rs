@@ -1,6 +1,6 @@
 //! Regenerate, rotate, end of overlap, retired token keys.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use keystile_contract::{
     convert::timestamp,
@@ -10,8 +10,10 @@ use keystile_contract::{
     },
 };
 use keystile_domain::{Clock, ErrorKind, MemberRole, token::TokenKeyRing};
+use keystile_issuance::store::{Store, sql::SqlStore};
+use keystile_testkit::{Postgres, SeededEntropy};
 
-use crate::world::{Person, World, receipt, ring};
+use crate::world::{Person, World, migrated, receipt, ring, sqlite};
 
 fn regenerate(key: &Key) -> RegenerateKeyRequest {
     RegenerateKeyRequest { key_id: key.id.clone(), ..Default::default() }
@@ -48,19 +50,21 @@ async fn regenerate_is_a_cut_that_leaves_the_new_secret_alone() {
     assert_eq!(secrets(&world, &owner, &key).await, vec![after.secrets[0].id.clone()]);
 }
 
-#[tokio::test]
-async fn of_two_regenerates_at_once_exactly_one_secret_survives() {
-    let world = World::sqlite().await;
-    let owner = world.team().await;
+/// Two at once, each in a process of its own, over and over.
+async fn regenerated_twice_at_once(store: SqlStore) {
+    let store: Arc<dyn Store> = Arc::new(store);
+    let here = World::over(Arc::clone(&store), ring()).await;
+    let there = World::over(store, ring()).await;
+    let owner = here.team().await;
     for _ in 0..10 {
-        let (key, _) = world.key(&owner).await;
-        let (mut one, mut two) = (world.keys(), world.keys());
+        let (key, _) = here.key(&owner).await;
+        let (mut one, mut two) = (here.keys(), there.keys());
         let (one, two) = tokio::join!(
-            one.regenerate_key(world.by(&owner, regenerate(&key))),
-            two.regenerate_key(world.by(&owner, regenerate(&key))),
+            one.regenerate_key(here.by(&owner, regenerate(&key))),
+            two.regenerate_key(here.by(&owner, regenerate(&key))),
         );
         let answers = [one.expect("one").into_inner(), two.expect("two").into_inner()];
-        let left = secrets(&world, &owner, &key).await;
+        let left = secrets(&here, &owner, &key).await;
         assert_eq!(left.len(), 1);
         assert!(!left.contains(&key.secrets[0].id), "the first secret is gone");
         let winners = answers
@@ -68,6 +72,21 @@ async fn of_two_regenerates_at_once_exactly_one_secret_survives() {
             .filter(|answer| answer.key.as_ref().expect("a key").secrets[0].id == left[0]);
         assert_eq!(winners.count(), 1);
     }
+}
+
+#[tokio::test]
+async fn of_two_regenerates_at_once_exactly_one_secret_survives() {
+    let (_folder, database) = sqlite().await;
+    let store = SqlStore::open(database, &SeededEntropy::new(77)).await;
+    regenerated_twice_at_once(store.expect("opens")).await;
+}
+
+#[tokio::test]
+async fn over_postgres_exactly_one_survives_as_well() {
+    let server = Postgres::start();
+    let database = migrated(server.database()).await;
+    let store = SqlStore::open(database, &SeededEntropy::new(77)).await;
+    regenerated_twice_at_once(store.expect("opens")).await;
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub struct LogState {
     pub pushes: bool,
     /// The incarnations that registered; the last one is known.
     pub registered: Vec<String>,
+    /// Are those before it known as well?
+    pub several: bool,
     /// From where each registration asked to resume.
     pub resumed_from: Vec<Option<u64>>,
     /// The row of every acknowledgement.
@@ -107,6 +109,7 @@ impl LogDouble {
             renewals: Renewals::Answered,
             pushes: true,
             registered: Vec::new(),
+            several: false,
             resumed_from: Vec::new(),
             acknowledged: Vec::new(),
             sent: Vec::new(),
@@ -171,7 +174,8 @@ impl LogState {
     }
 
     fn check(&self, incarnation: &str) -> Result<(), Status> {
-        if self.registered.last().is_some_and(|last| last == incarnation) {
+        let known = if self.several { 0 } else { self.registered.len().saturating_sub(1) };
+        if self.registered[known..].iter().any(|known| known == incarnation) {
             return Ok(());
         }
         let message = "register first";

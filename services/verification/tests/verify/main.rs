@@ -1,20 +1,22 @@
 //! Verification against a double of issuance, over the transport that one process uses.
 //!
-//! tokio's time is paused and jumps from timer to timer; leases and expiry count on a clock that
+//! tokio's time is paused (but where a real Redis answers) and jumps from timer to timer; leases and expiry count on a clock that
 //! only the tests move.
 
+mod flood;
 mod forged;
 mod freshness;
 mod issuance;
 mod l2;
 mod model;
+mod redis;
 mod rpc;
 mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
 use issuance::Issuance;
-use keystile_cache::memory::Memory;
+use keystile_cache::{L2, memory::Memory};
 use keystile_contract::SealKeys;
 use keystile_domain::{
     Environment, Grant, Position, Role,
@@ -68,6 +70,23 @@ impl Rig {
     }
 
     fn node(config: Config, clock: MockClock, issuance: Issuance, l2: Arc<Memory>) -> Self {
+        let behind = Arc::clone(&l2) as _;
+        Self::on(config, clock, issuance, l2, behind)
+    }
+
+    /// Another node of the same installation, not yet following, on that L2.
+    fn behind(&self, l2: Arc<dyn L2>) -> Self {
+        let (clock, issuance) = (self.clock.clone(), self.issuance.clone());
+        Self::on(Config::default(), clock, issuance, Arc::clone(&self.l2), l2)
+    }
+
+    fn on(
+        config: Config,
+        clock: MockClock,
+        issuance: Issuance,
+        memory: Arc<Memory>,
+        l2: Arc<dyn L2>,
+    ) -> Self {
         let deps = Deps {
             clock: Arc::new(clock.clone()),
             // Each node is an incarnation of its own.
@@ -75,10 +94,10 @@ impl Rig {
             seal_keys: SealKeys::derive(Role::Verification, &SEALING_KEYS),
             token_keys: issuance.ring.clone(),
             issuance: issuance.transport(),
-            l2: Arc::clone(&l2) as _,
+            l2,
         };
         let service = keystile_verification::build(config, deps).expect("built");
-        Self { clock, issuance, l2, service, _stop: CancellationToken::new().drop_guard() }
+        Self { clock, issuance, l2: memory, service, _stop: CancellationToken::new().drop_guard() }
     }
 
     async fn verify(&self, token: &str) -> Result<Answer, Error> {
