@@ -10,14 +10,20 @@ use crate::{
     world::{ISSUERS, VERIFIERS, World},
 };
 
-/// Begins an episode every now and then, for ever.
+/// Begins an episode every now and then, for as long as it is planned.
 pub(crate) async fn rage(world: Arc<World>, rng: Rng) {
     let episodes = world.plan.episodes;
     if episodes.is_empty() {
         return;
     }
+    let over = tokio::time::sleep(world.plan.raging);
+    tokio::pin!(over);
     loop {
-        tokio::time::sleep(rng.millis(50, world.plan.every)).await;
+        tokio::select! {
+            biased;
+            () = &mut over => return,
+            () = tokio::time::sleep(rng.millis(50, world.plan.every)) => {}
+        }
         let (world, own) = (Arc::clone(&world), rng.fork(1));
         let episode = episodes[rng.index(episodes.len())];
         if matches!(episode, Episode::Failover | Episode::FailoverLosing | Episode::Restore) {

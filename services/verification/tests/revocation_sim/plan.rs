@@ -64,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) episodes: &'static [Episode],
     /// The longest pause between the beginnings of two, in milliseconds.
     pub(crate) every: u64,
+    /// For how long episodes begin.
+    pub(crate) raging: Duration,
     /// What every call of a verifier takes on top.
     pub(crate) distance: Duration,
     /// Are the clocks of verification as slow and those of issuance as fast as they may be?
@@ -75,12 +77,41 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// A verifier dies, and there is the time and the calm in which it is retired.
+    const RETIREMENT: Self = Self {
+        length: Duration::from_secs(24),
+        episodes: &[CrashVerifier],
+        every: 500,
+        raging: Duration::from_secs(1),
+        ..Self::CALM
+    };
+
+    const CALM: Self = Self {
+        twin: None,
+        length: Duration::from_secs(8),
+        raging: Duration::from_secs(8),
+        noise: Noise::NONE,
+        troubles: Troubles::NONE,
+        skew: 0,
+        episodes: &[],
+        every: 600,
+        distance: Duration::ZERO,
+        opposed: false,
+        one_answers: false,
+        joining: 0,
+    };
+
     /// That of a seed.
     pub(crate) fn drawn(rng: &Rng) -> Self {
+        if rng.chance(40) {
+            return Self::RETIREMENT;
+        }
         let rough = rng.below(4);
+        let length = Duration::from_secs(if rng.chance(80) { 20 } else { 6 });
         Self {
             twin: None,
-            length: Duration::from_secs(if rng.chance(80) { 20 } else { 6 }),
+            length,
+            raging: length,
             noise: Noise {
                 lost: rough * 8,
                 late: rough * 20,
@@ -108,19 +139,7 @@ impl Plan {
 
     /// One in which the absence of a guard shows, and nothing else goes wrong.
     pub(crate) fn of(twin: Twin) -> Self {
-        let plain = Self {
-            twin: Some(twin),
-            length: Duration::from_secs(8),
-            noise: Noise::NONE,
-            troubles: Troubles::NONE,
-            skew: 0,
-            episodes: &[],
-            every: 600,
-            distance: Duration::ZERO,
-            opposed: false,
-            one_answers: false,
-            joining: 0,
-        };
+        let plain = Self { twin: Some(twin), ..Self::CALM };
         // Rows come with renewals only.
         let unpushed = Noise { stream_cut: 1_000, ..Noise::NONE };
         match twin {
