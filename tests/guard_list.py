@@ -294,6 +294,11 @@ GUARDS = [
     Guard("9", "a stored point is the very row", f"{ISSUANCE}/log/register.rs",
           {".filter(|rows| continues(&epoch, rows, &point));": ";"},
           "keystile-issuance", "a_follower_registers_once_and_resumes_where_the_log_reaches_back"),
+    Guard("9", "a history holds on when another follows", f"{ISSUANCE}/barrier.rs",
+          {"state.unsettled.map(|(_, since)| since + self.terms.wait())":
+           "state.unsettled.filter(|(of, _)| *of == change.position.history)"
+           ".map(|(_, since)| since + self.terms.wait())"},
+          "keystile-issuance", "a_history_holds_its_cuts_for_w_whatever_follows_it"),
     Guard("9", "acknowledgements of lost rows are forgotten", f"{ISSUANCE}/change.rs",
           {"        self.barrier.forget_lost(&epoch.position());\n": ""},
           "keystile-issuance", "an_acknowledgement_of_rows_that_a_copy_put_back_lacks_counts_for_nothing"),
@@ -302,7 +307,8 @@ GUARDS = [
            "return Outcome { operation, receipt, pending: false };"},
           "keystile-issuance", "past_the_callers_deadline_a_cut_is_pending_and_can_be_resumed"),
     Guard("9", "what a repeat finds is durable before it is answered for", f"{ISSUANCE}/change.rs",
-          {"    tx.commit().await\n}": "    drop(tx);\n    Ok(())\n}"},
+          {"        followers.retain(|follower| follower.since < position.seq);\n        tx.commit().await?;\n":
+           "        followers.retain(|follower| follower.since < position.seq);\n"},
           "keystile-verification", "no_allow_begins_after_its_cut_returned_in_two_hundred_seeds"),
     Guard("45", "a new history waits W once", f"{ISSUANCE}/barrier.rs",
           {"if epoch.settled == epoch.history {": "if true {"},

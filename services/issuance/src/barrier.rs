@@ -7,7 +7,7 @@
 //! that this log knows nothing of.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -79,16 +79,19 @@ impl Barrier {
         news
     }
 
-    /// Forgets followers that are removed.
-    pub(crate) fn forget(&self, incarnations: &[Incarnation]) {
-        self.with(|state| state.applied.retain(|id, _| !incarnations.contains(id)));
+    /// Forgets all followers but these, who are registered.
+    pub(crate) fn keep(&self, registered: &[FollowerRecord]) {
+        let registered: HashSet<_> = registered.iter().map(|one| one.incarnation).collect();
+        self.with(|state| state.applied.retain(|id, _| registered.contains(id)));
     }
 
-    /// Forgets acknowledgements of rows beyond the head, which was read under the epoch's lock: a
-    /// copy of the database that lacks them was put back, and their numbers go to other rows.
+    /// Forgets rows beyond the head, which was read under the epoch's lock: a copy of the database
+    /// that lacks them was put back, and their numbers go to other rows.
     pub(crate) fn forget_lost(&self, head: &Position) {
+        let there = |at: &Position| at.history != head.history || head.reaches(at);
         self.with(|state| {
-            state.applied.retain(|_, at| at.history != head.history || head.reaches(at));
+            state.applied.retain(|_, at| there(at));
+            state.committed.retain(|(at, _)| there(at));
         });
     }
 
@@ -133,8 +136,8 @@ impl Barrier {
         (self.clock.tick() >= since + self.terms.wait()).then_some(history)
     }
 
-    /// Waits until every follower of a change is accounted for. `None` if `deadline` comes first.
-    pub(crate) async fn wait(&self, change: &Waiting, deadline: Tick) -> Option<Receipt> {
+    /// Waits until every follower of a change is accounted for.
+    pub(crate) async fn wait(&self, change: &Waiting) -> Receipt {
         let mut changes = self.changed.subscribe();
         loop {
             changes.borrow_and_update();
@@ -145,31 +148,59 @@ impl Barrier {
                 };
                 let missing = change.followers.iter().filter(|one| !reached(one));
                 let longest = missing.clone().map(|one| one.lease_ttl).max();
-                let held = state.unsettled.filter(|(of, _)| *of == change.position.history);
                 (
                     missing.count(),
                     longest.map(|lease_ttl| change.since + self.terms.wait_for(lease_ttl)),
-                    held.map(|(_, since)| since + self.terms.wait()),
+                    // Of whichever history: one that is seen while another still holds, holds on.
+                    state.unsettled.map(|(_, since)| since + self.terms.wait()),
                 )
             });
             let acknowledged = change.followers.len() - missing;
             let now = self.clock.tick();
-            let end = over.max(held_until);
-            let Some(end) = end.filter(|end| now < *end) else {
-                return Some(Receipt {
+            let Some(end) = over.max(held_until).filter(|end| now < *end) else {
+                return Receipt {
                     seq: change.position.seq,
                     acknowledged: u32::try_from(acknowledged).unwrap_or(u32::MAX),
                     waited_out: u32::try_from(missing).unwrap_or(u32::MAX),
                     elapsed: now.since(change.since),
-                });
+                };
             };
-            if now >= deadline {
-                return None;
-            }
             tokio::select! {
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(end.min(deadline).since(now)) => {}
+                () = tokio::time::sleep(end.since(now)) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use keystile_domain::log::Nonce;
+    use keystile_testkit::MockClock;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_history_holds_its_cuts_for_w_whatever_follows_it() {
+        let (clock, terms) = (MockClock::default(), Terms::default());
+        let barrier = Barrier::new(Arc::new(clock.clone()), terms);
+        let history = |database| History { database: [database; 16], timeline: 1 };
+        let unsettled = |database| Epoch {
+            history: history(database),
+            head: 1,
+            nonce: Nonce([0; 16]),
+            settled: history(1),
+        };
+        // Restored, without the registrations of followers that hold leases.
+        barrier.observe(&unsettled(2));
+        let position = Position { history: history(2), seq: 1 };
+        let cut = Waiting { position, followers: Vec::new(), since: clock.tick() };
+        assert!(barrier.wait(&cut).now_or_never().is_none());
+        // Failed over, moments later.
+        barrier.observe(&unsettled(3));
+        assert!(barrier.wait(&cut).now_or_never().is_none(), "those leases are not over");
+        clock.advance(terms.wait());
+        assert!(barrier.wait(&cut).now_or_never().is_some());
     }
 }

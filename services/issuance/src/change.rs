@@ -15,15 +15,18 @@ use keystile_domain::{
 use keystile_sql::retried;
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     Error, Service,
     barrier::Waiting,
-    store::{AuditRecord, KeyRecord, Operation, TeamRecord, Tx},
+    store::{AuditRecord, Epoch, KeyRecord, Operation, TeamRecord, Tx},
 };
 
 /// How long a change that takes nothing away waits for acknowledgements.
 const COURTESY: Duration = Duration::from_millis(250);
+/// How long the answer of a cut that is in force waits for its row of the trail to say so.
+const RECORD_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Who asks for a change, under which id, and how long they wait.
 #[derive(Debug, Clone)]
@@ -142,14 +145,7 @@ pub(crate) struct Committed {
     pub(crate) id: OperationId,
     /// What it returns.
     pub(crate) after: After,
-    waiting: Waiting,
-}
-
-impl Committed {
-    /// Its row.
-    pub(crate) const fn seq(&self) -> u64 {
-        self.waiting.position.seq
-    }
+    pub(crate) waiting: Waiting,
 }
 
 /// How a change ended.
@@ -181,10 +177,7 @@ impl Service {
     }
 
     async fn try_commit(&self, ask: &Ask, change: &dyn Change) -> Result<Committed, Error> {
-        let mut tx = self.store.begin().await?;
-        let epoch = tx.lock_epoch().await?;
-        self.barrier.observe(&epoch);
-        self.barrier.forget_lost(&epoch.position());
+        let (mut tx, epoch) = self.lock().await?;
         let position = |seq| Position { history: epoch.history, seq };
         if let Some(made) = tx.operation(ask.team, ask.operation).await? {
             let differs = ask.request.zip(made.request).is_some_and(|(now, then)| now != then);
@@ -192,17 +185,17 @@ impl Service {
                 return Err(Error::OperationReused);
             }
             let after = change.repeat(&mut *tx, &made).await?;
-            found_for_good(tx).await?;
-            return self.resumed(Some(made), ask.operation, position(made.seq), after).await;
+            let waiting = self.found(tx, position(made.seq)).await?;
+            return Ok(Committed { operation: Some(made), id: ask.operation, after, waiting });
         }
         let at = self.now();
         let effect = match change.apply(&mut *tx, at).await? {
             Applied::Changed(effect) => effect,
             Applied::Unchanged(after) => {
                 let cut = tx.last_cut(ask.team, change.scope()).await?;
-                found_for_good(tx).await?;
                 let (id, seq) = cut.map_or((ask.operation, 0), |cut| (cut.id, cut.seq));
-                return self.resumed(cut, id, position(seq), after).await;
+                let waiting = self.found(tx, position(seq)).await?;
+                return Ok(Committed { operation: cut, id, after, waiting });
             }
         };
         let row = LogRow {
@@ -229,8 +222,8 @@ impl Service {
         let followers = tx.followers().await?;
         tx.commit().await?;
         let since = self.barrier.committed(position(row.seq));
-        self.announce(row.seq);
-        self.news.head(row.seq);
+        self.announce(position(row.seq));
+        self.news.head(position(row.seq));
         Ok(Committed {
             operation: Some(operation),
             id: operation.id,
@@ -264,40 +257,62 @@ impl Service {
         }
     }
 
-    /// A change that was committed earlier, to be waited for again.
-    async fn resumed(
-        &self,
-        operation: Option<Operation>,
-        id: OperationId,
-        position: Position,
-        after: After,
-    ) -> Result<Committed, Error> {
-        let followers = self.store.followers_of(position.seq).await?;
+    /// Opens a transaction that holds the epoch's lock, and notes what that shows.
+    async fn lock(&self) -> Result<(Box<dyn Tx>, Epoch), Error> {
+        let mut tx = self.store.begin().await?;
+        let epoch = tx.lock_epoch().await?;
+        self.barrier.observe(&epoch);
+        self.barrier.forget_lost(&epoch.position());
+        Ok((tx, epoch))
+    }
+
+    /// What a change waits for that a transaction found committed, under the epoch's lock.
+    ///
+    /// The commit that it found may be one that nobody heard of, which a failover loses. This one
+    /// comes after it in the same log, and is not durable without it.
+    async fn found(&self, mut tx: Box<dyn Tx>, position: Position) -> Result<Waiting, Error> {
+        let mut followers = tx.followers().await?;
+        followers.retain(|follower| follower.since < position.seq);
+        tx.commit().await?;
         let since = self.barrier.committed_before(&position);
-        let waiting = Waiting { position, followers, since };
-        Ok(Committed { operation, id, after, waiting })
+        Ok(Waiting { position, followers, since })
     }
 
     /// Runs the barrier of a change: to its end for a cut, for a moment otherwise.
     pub(crate) async fn settle(&self, committed: &Committed, deadline: Tick) -> Outcome {
         let operation = committed.id;
+        let left = deadline.since(self.clock.tick());
         if committed.operation.is_some_and(|made| made.cut) {
-            let receipt = self.barrier.wait(&committed.waiting, deadline).await;
-            if let Some(receipt) = &receipt {
-                self.record_receipt(&[receipt.seq], receipt).await;
+            let (over, recorded) = self.see_through(&committed.waiting);
+            let receipt = tokio::time::timeout(left, over).await.ok().and_then(Result::ok);
+            if receipt.is_some() {
+                // Whoever reads the trail next finds it there, unless the database is slow.
+                let _ = tokio::time::timeout(RECORD_PATIENCE, recorded).await;
             }
             return Outcome { operation, receipt, pending: receipt.is_none() };
         }
-        let courtesy = deadline.min(self.clock.tick() + COURTESY);
-        self.barrier.wait(&committed.waiting, courtesy).await;
+        let barrier = self.barrier.wait(&committed.waiting);
+        let _ = tokio::time::timeout(left.min(COURTESY), barrier).await;
         Outcome { operation, receipt: None, pending: false }
     }
 
-    /// Adds the receipt to the trail. The cut holds whether or not that succeeds.
-    pub(crate) async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) {
-        if let Err(error) = self.store.record_receipt(seqs, receipt).await {
-            tracing::warn!(%error, seq = receipt.seq, "the trail lacks the receipt of a cut");
-        }
+    /// Runs the barrier of a cut to its end and adds the receipt to the trail, whether or not its
+    /// caller stays. The cut holds even if the trail lacks it.
+    pub(crate) fn see_through(
+        &self,
+        waiting: &Waiting,
+    ) -> (oneshot::Receiver<Receipt>, JoinHandle<()>) {
+        let (service, waiting) = (self.clone(), waiting.clone());
+        let (over, receipt) = oneshot::channel();
+        let recorded = tokio::spawn(async move {
+            let receipt = service.barrier.wait(&waiting).await;
+            // Its caller may have gone.
+            let _ = over.send(receipt);
+            if let Err(error) = service.store.record_receipt(&receipt).await {
+                tracing::warn!(%error, seq = receipt.seq, "the trail lacks the receipt of a cut");
+            }
+        });
+        (receipt, recorded)
     }
 
     /// Runs the barrier of everything that is committed by now, under the name of `operation`.
@@ -306,17 +321,13 @@ impl Service {
         operation: OperationId,
         deadline: Tick,
     ) -> Result<Outcome, Error> {
-        let mut tx = self.store.begin().await?;
-        let epoch = tx.lock_epoch().await?;
-        self.barrier.observe(&epoch);
-        found_for_good(tx).await?;
-        let position = epoch.position();
-        let waiting = Waiting {
-            position,
-            followers: self.store.followers_of(position.seq).await?,
-            since: self.barrier.committed_before(&position),
-        };
-        let receipt = self.barrier.wait(&waiting, deadline).await;
+        let waiting = retried(|| async {
+            let (tx, epoch) = self.lock().await?;
+            self.found(tx, epoch.position()).await
+        });
+        let waiting = waiting.await?;
+        let left = deadline.since(self.clock.tick());
+        let receipt = tokio::time::timeout(left, self.barrier.wait(&waiting)).await.ok();
         Ok(Outcome { operation, receipt, pending: receipt.is_none() })
     }
 
@@ -330,22 +341,20 @@ impl Service {
         operation: OperationId,
         deadline: Tick,
     ) -> Result<Outcome, Error> {
-        let mut tx = self.store.begin().await?;
-        let epoch = tx.lock_epoch().await?;
-        self.barrier.observe(&epoch);
-        let made = tx.operation(team, operation).await?.ok_or(Error::NotFound("change"))?;
-        found_for_good(tx).await?;
-        let position = Position { history: epoch.history, seq: made.seq };
-        let committed = self.resumed(Some(made), made.id, position, After::Scope).await?;
+        // Before the lock, which only a change that there is may take.
+        let made = self.store.operation(team, operation).await?;
+        made.ok_or(Error::NotFound("change"))?;
+        let committed = retried(|| self.find(team, operation)).await?;
         Ok(self.settle(&committed, deadline).await)
     }
-}
 
-/// Makes sure that what a transaction found under the epoch's lock cannot be lost any more. Its
-/// commit may be one that nobody heard of, which a failover loses; this one comes after it in the
-/// same log and is not durable without it.
-async fn found_for_good(tx: Box<dyn Tx>) -> Result<(), Error> {
-    tx.commit().await
+    async fn find(&self, team: TeamId, operation: OperationId) -> Result<Committed, Error> {
+        let (mut tx, epoch) = self.lock().await?;
+        let made = tx.operation(team, operation).await?.ok_or(Error::NotFound("change"))?;
+        let position = Position { history: epoch.history, seq: made.seq };
+        let waiting = self.found(tx, position).await?;
+        Ok(Committed { operation: Some(made), id: made.id, after: After::Scope, waiting })
+    }
 }
 
 /// The prefixed id of what a change is about.

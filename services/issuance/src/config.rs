@@ -81,7 +81,11 @@ impl Config {
             ),
             (self.drift_ppm <= 100_000, "drift_ppm", "must be at most 100000"),
             ((10..=10_000).contains(&self.margin_ms), "margin_ms", "must be from 10 to 10000"),
-            (self.cut_timeout_ms >= 100, "cut_timeout_ms", "must be at least 100"),
+            (
+                (100..=9_900).contains(&self.cut_timeout_ms),
+                "cut_timeout_ms",
+                "must be from 100 to 9900",
+            ),
             (self.vault_timeout_ms >= 100, "vault_timeout_ms", "must be at least 100"),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {

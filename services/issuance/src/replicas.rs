@@ -31,20 +31,24 @@ pub(crate) struct News {
 
 #[derive(Default)]
 struct Untold {
-    head: Option<u64>,
+    head: Option<Position>,
     acknowledged: HashMap<Incarnation, Position>,
 }
 
 /// One piece of news.
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
-    Head(u64),
+    Head(Position),
     Acknowledged(Incarnation, Position),
 }
 
 impl News {
-    pub(crate) fn head(&self, seq: u64) {
-        self.add(|untold| untold.head = untold.head.max(Some(seq)));
+    pub(crate) fn head(&self, position: Position) {
+        self.add(|untold| {
+            if untold.head.is_none_or(|head| !head.reaches(&position)) {
+                untold.head = Some(position);
+            }
+        });
     }
 
     pub(crate) fn acknowledged(&self, incarnation: Incarnation, position: Position) {
@@ -83,7 +87,7 @@ impl Heard {
     fn told(&self) -> String {
         let mut text = String::new();
         let _ = match self {
-            Self::Head(seq) => writeln!(text, "head {seq}"),
+            Self::Head(at) => writeln!(text, "head {} {}", at.history, at.seq),
             Self::Acknowledged(id, at) => writeln!(text, "ack {id} {} {}", at.history, at.seq),
         };
         text
@@ -93,16 +97,16 @@ impl Heard {
     fn read(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         match words.next()? {
-            "head" => Some(Self::Head(words.next()?.parse().ok()?)),
-            "ack" => {
-                let id = words.next()?.parse().ok()?;
-                let history = words.next()?.parse().ok()?;
-                let seq = words.next()?.parse().ok()?;
-                Some(Self::Acknowledged(id, Position { history, seq }))
-            }
+            "head" => Some(Self::Head(position(words)?)),
+            "ack" => Some(Self::Acknowledged(words.next()?.parse().ok()?, position(words)?)),
             _ => None,
         }
     }
+}
+
+fn position<'w>(mut words: impl Iterator<Item = &'w str>) -> Option<Position> {
+    let history = words.next()?.parse().ok()?;
+    Some(Position { history, seq: words.next()?.parse().ok()? })
 }
 
 impl Service {
@@ -136,7 +140,7 @@ impl Service {
             let text = heard.next().await?.unwrap_or_default();
             for piece in text.lines().filter_map(Heard::read) {
                 match piece {
-                    Heard::Head(seq) => self.announce(seq),
+                    Heard::Head(at) => self.announce(at),
                     Heard::Acknowledged(id, at) => {
                         self.barrier.acknowledge(id, at);
                     }
@@ -162,13 +166,13 @@ mod tests {
             news.acknowledged(id(number), at(1));
             news.acknowledged(id(number), at(2));
         }
-        news.head(3);
-        news.head(2);
+        news.head(at(3));
+        news.head(at(2));
         let texts = news.take();
         assert!(texts.len() > 1 && texts.iter().all(|text| text.len() <= LONGEST));
         let heard: Vec<_> = texts.iter().flat_map(|text| text.lines()).map(Heard::read).collect();
         assert_eq!(heard.len(), 501);
-        assert!(heard.contains(&Some(Heard::Head(3))));
+        assert!(heard.contains(&Some(Heard::Head(at(3)))));
         assert!(
             (0..500).all(|number| heard.contains(&Some(Heard::Acknowledged(id(number), at(2)))))
         );
@@ -177,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_does_not_read_is_no_news() {
-        for text in ["", "head", "head x", "ack", "ack a b c", "news 1"] {
+        for text in ["", "head", "head x", "head x 1", "ack", "ack a b c", "news 1"] {
             assert_eq!(Heard::read(text), None, "{text}");
         }
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use keystile_contract::{SealKeys, Transport};
-use keystile_domain::{Clock, Entropy, Incarnation, token::TokenKeyRing};
+use keystile_domain::{Clock, Entropy, Incarnation, Position, token::TokenKeyRing};
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ pub struct Service {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) barrier: Arc<Barrier>,
     /// The head of the log, as far as this process knows.
-    pub(crate) head: Arc<watch::Sender<u64>>,
+    pub(crate) head: Arc<watch::Sender<Position>>,
     pub(crate) news: Arc<News>,
     answered: Arc<Mutex<HashSet<Incarnation>>>,
     reachable: Arc<AtomicBool>,
@@ -78,14 +78,14 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         vault: deps.vault,
         store: deps.store,
         barrier: Arc::new(barrier),
-        head: Arc::new(watch::Sender::new(epoch.head)),
+        head: Arc::new(watch::Sender::new(epoch.position())),
         news: Arc::default(),
         answered: Arc::default(),
         reachable: Arc::new(AtomicBool::new(true)),
         config: Arc::new(config),
     };
     if service.config.embedded {
-        let earlier = service.store.followers_of(u64::MAX).await?;
+        let earlier = service.store.followers().await?;
         let earlier: Vec<_> = earlier.iter().map(|follower| follower.incarnation).collect();
         service.remove_followers(&earlier).await?;
     }
@@ -136,7 +136,7 @@ impl Service {
     async fn follow_head(&self) -> Result<(), Error> {
         let epoch = self.store.epoch().await?;
         self.barrier.observe(&epoch);
-        self.announce(epoch.head);
+        self.announce(epoch.position());
         if epoch.settled != epoch.history && self.barrier.ripe() == Some(epoch.history) {
             self.store.settle(epoch.history).await?;
         }
@@ -160,11 +160,13 @@ impl Service {
         as_stored(self.clock.now())
     }
 
-    /// Wakes the streams: the log reaches `seq`.
-    pub(crate) fn announce(&self, seq: u64) {
+    /// Wakes the streams: the log reaches `position`, or goes on in another history.
+    pub(crate) fn announce(&self, position: Position) {
         self.head.send_if_modified(|head| {
-            let news = *head < seq;
-            *head = seq.max(*head);
+            let news = !head.reaches(&position);
+            if news {
+                *head = position;
+            }
             news
         });
     }

@@ -59,20 +59,16 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<(TeamId, KeyId)>, Error>;
     /// A change that a team made.
     async fn operation(&self, team: TeamId, id: OperationId) -> Result<Option<Operation>, Error>;
-    /// Followers that a change at `seq` had to wait for, and that are still registered.
-    async fn followers_of(&self, seq: u64) -> Result<Vec<FollowerRecord>, Error>;
-    /// Is there a follower, not yet retiring, that was last answered before `since`?
-    async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error>;
-    /// Followers marked as retiring.
-    async fn retiring(&self) -> Result<Vec<FollowerRecord>, Error>;
+    /// Every registered follower, retiring ones included.
+    async fn followers(&self) -> Result<Vec<FollowerRecord>, Error>;
     /// The head, this follower and all rows after `after`, by one statement: one plain read.
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error>;
     /// Rows after `after`, in order, and the history they belong to.
     async fn log_after(&self, after: u64, limit: u64) -> Result<(History, Vec<LogRow>), Error>;
     /// Notes that these followers were answered, in one statement.
     async fn record_answered(&self, ids: &[Incarnation], at: OffsetDateTime) -> Result<(), Error>;
-    /// Notes what the cuts at these rows, which have none yet, waited for.
-    async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error>;
+    /// Adds the receipt of a cut to its row of the trail, unless that has one.
+    async fn record_receipt(&self, receipt: &Receipt) -> Result<(), Error>;
     /// Stores `history` as the one that no lease of an earlier one can outlive.
     async fn settle(&self, history: History) -> Result<(), Error>;
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use keystile_contract::Failure;
 use keystile_domain::{OperationId, Role, Scope, TeamId, Tick, log::ChangeKind};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
@@ -49,7 +50,8 @@ impl Service {
             source_ip: None,
         };
         let (team, operation) = (new.team, new.operation);
-        let ask = Ask { team, operation, origin, deadline, request: None };
+        let said = Sha256::digest([u8::from(new.usable)]).into();
+        let ask = Ask { team, operation, origin, deadline, request: Some(said) };
         Ok(self.carry_out(&ask, &SetScopeStatus(new)).await?.1)
     }
 }

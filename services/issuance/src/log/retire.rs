@@ -29,13 +29,16 @@ impl Service {
             return Err(error);
         }
         let since = self.now() - SILENCE;
-        if self.store.any_silent(since).await? {
+        let mut followers = self.store.followers().await?;
+        if followers.iter().any(|follower| !follower.retiring && follower.answered_at < since) {
             let mut tx = self.store.begin().await?;
             tx.lock_epoch().await?;
             tx.mark_retiring(since).await?;
             tx.commit().await?;
+            followers = self.store.followers().await?;
         }
-        let marked = self.store.retiring().await?;
+        self.barrier.keep(&followers);
+        let marked: Vec<_> = followers.into_iter().filter(|follower| follower.retiring).collect();
         let now = self.clock.tick();
         leaving.0.retain(|id, _| marked.iter().any(|follower| follower.incarnation == *id));
         let over = |follower: &&FollowerRecord| {
@@ -54,8 +57,6 @@ impl Service {
         let mut tx = self.store.begin().await?;
         tx.lock_epoch().await?;
         tx.remove_followers(gone).await?;
-        tx.commit().await?;
-        self.barrier.forget(gone);
-        Ok(())
+        tx.commit().await
     }
 }

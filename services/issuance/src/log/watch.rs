@@ -14,7 +14,7 @@ const BATCH: u64 = 1_000;
 /// The rows after a point, as they come.
 pub struct Rows {
     service: Service,
-    head: watch::Receiver<u64>,
+    head: watch::Receiver<Position>,
     after: Position,
 }
 

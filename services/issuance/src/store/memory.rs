@@ -215,21 +215,8 @@ impl Store for MemoryStore {
         Ok(self.0.lock().await.operation(team, id))
     }
 
-    async fn followers_of(&self, seq: u64) -> Result<Vec<FollowerRecord>, Error> {
-        let state = self.0.lock().await;
-        let before = state.followers.iter().filter(|follower| follower.since < seq);
-        Ok(before.copied().collect())
-    }
-
-    async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error> {
-        let state = self.0.lock().await;
-        Ok(state.followers.iter().any(|one| !one.retiring && one.answered_at < since))
-    }
-
-    async fn retiring(&self) -> Result<Vec<FollowerRecord>, Error> {
-        let state = self.0.lock().await;
-        let retiring = state.followers.iter().filter(|follower| follower.retiring);
-        Ok(retiring.copied().collect())
+    async fn followers(&self) -> Result<Vec<FollowerRecord>, Error> {
+        Ok(self.0.lock().await.followers.clone())
     }
 
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
@@ -256,12 +243,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error> {
+    async fn record_receipt(&self, receipt: &Receipt) -> Result<(), Error> {
         let micros = u64::try_from(receipt.elapsed.as_micros()).unwrap_or(u64::MAX);
         let elapsed = Duration::from_micros(micros);
         for row in &mut self.0.lock().await.audit {
-            if seqs.contains(&row.seq) && row.receipt.is_none() {
-                row.receipt = Some(Receipt { seq: row.seq, elapsed, ..*receipt });
+            if row.seq == receipt.seq && row.receipt.is_none() {
+                row.receipt = Some(Receipt { elapsed, ..*receipt });
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use keystile_sql::{self as sql, Database, micros};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Statement,
+    QueryOrder, QuerySelect, QueryTrait, Statement, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 use time::OffsetDateTime;
@@ -30,8 +30,6 @@ mod tx;
 
 use rows::{stored, unstored};
 
-/// Rows in one statement: below the parameters that SQLite allows.
-const BATCH: usize = 1_000;
 /// The one row of `epoch`.
 const EPOCH: i32 = 1;
 /// Before the first history is settled: one that no database has.
@@ -84,6 +82,15 @@ impl SqlStore {
             store.settle(epoch.history).await?;
         }
         Ok(store)
+    }
+}
+
+impl SqlStore {
+    /// One update in its turn: on SQLite, beside other writers of this process.
+    async fn write<E: EntityTrait>(&self, update: UpdateMany<E>) -> Result<(), Error> {
+        let tx = self.0.begin().await?;
+        update.exec(&*tx).await?;
+        Ok(tx.commit().await?)
     }
 }
 
@@ -159,6 +166,11 @@ async fn with_parts(
             rows::key(&key, secrets, grants)
         })
         .collect()
+}
+
+async fn followers(database: &impl ConnectionTrait) -> Result<Vec<FollowerRecord>, Error> {
+    let rows = follower::Entity::find().all(database).await?;
+    rows.iter().map(rows::follower).collect()
 }
 
 async fn operation(
@@ -292,29 +304,8 @@ impl Store for SqlStore {
         operation(self.0.read(), team, id).await
     }
 
-    async fn followers_of(&self, seq: u64) -> Result<Vec<FollowerRecord>, Error> {
-        let rows = follower::Entity::find()
-            .filter(follower::Column::Since.lt(stored(seq)))
-            .all(self.0.read())
-            .await?;
-        rows.iter().map(rows::follower).collect()
-    }
-
-    async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error> {
-        let silent = follower::Entity::find()
-            .filter(follower::Column::Retiring.eq(false))
-            .filter(follower::Column::AnsweredAt.lt(micros(since)))
-            .one(self.0.read())
-            .await?;
-        Ok(silent.is_some())
-    }
-
-    async fn retiring(&self) -> Result<Vec<FollowerRecord>, Error> {
-        let rows = follower::Entity::find()
-            .filter(follower::Column::Retiring.eq(true))
-            .all(self.0.read())
-            .await?;
-        rows.iter().map(rows::follower).collect()
+    async fn followers(&self) -> Result<Vec<FollowerRecord>, Error> {
+        followers(self.0.read()).await
     }
 
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
@@ -339,37 +330,30 @@ impl Store for SqlStore {
     }
 
     async fn record_answered(&self, ids: &[Incarnation], at: OffsetDateTime) -> Result<(), Error> {
-        follower::Entity::update_many()
+        let ids: Vec<_> = ids.iter().map(|id| id.as_uuid()).collect();
+        let update = follower::Entity::update_many()
             .col_expr(follower::Column::AnsweredAt, Expr::val(micros(at)))
-            .filter(follower::Column::Incarnation.is_in(ids.iter().map(|id| id.as_uuid())))
-            .exec(self.0.read())
-            .await?;
-        Ok(())
+            .filter(follower::Column::Incarnation.is_in(ids));
+        self.write(update).await
     }
 
-    async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error> {
+    async fn record_receipt(&self, receipt: &Receipt) -> Result<(), Error> {
         let count = |number: u32| Expr::val(i32::try_from(number).unwrap_or(i32::MAX));
         let elapsed = i64::try_from(receipt.elapsed.as_micros()).unwrap_or(i64::MAX);
-        for batch in seqs.chunks(BATCH) {
-            audit::Entity::update_many()
-                .col_expr(audit::Column::Acknowledged, count(receipt.acknowledged))
-                .col_expr(audit::Column::WaitedOut, count(receipt.waited_out))
-                .col_expr(audit::Column::ElapsedUs, Expr::val(elapsed))
-                .filter(audit::Column::Seq.is_in(batch.iter().copied().map(stored)))
-                .filter(audit::Column::Acknowledged.is_null())
-                .exec(self.0.read())
-                .await?;
-        }
-        Ok(())
+        let update = audit::Entity::update_many()
+            .col_expr(audit::Column::Acknowledged, count(receipt.acknowledged))
+            .col_expr(audit::Column::WaitedOut, count(receipt.waited_out))
+            .col_expr(audit::Column::ElapsedUs, Expr::val(elapsed))
+            .filter(audit::Column::Seq.eq(stored(receipt.seq)))
+            .filter(audit::Column::Acknowledged.is_null());
+        self.write(update).await
     }
 
     async fn settle(&self, history: History) -> Result<(), Error> {
-        epoch::Entity::update_many()
+        let update = epoch::Entity::update_many()
             .col_expr(epoch::Column::Settled, Expr::val(history.to_string()))
-            .filter(epoch::Column::Id.eq(EPOCH))
-            .exec(self.0.read())
-            .await?;
-        Ok(())
+            .filter(epoch::Column::Id.eq(EPOCH));
+        self.write(update).await
     }
 
     async fn tell(&self, text: &str) -> Result<(), Error> {

@@ -7,7 +7,8 @@ use keystile_contract::{
     proto::{
         common::v1::{Outcome, Receipt},
         issuance::v1::{
-            GetCutRequest, RegenerateKeyRequest, RevokeKeyRequest, UpdateKeyRequest, WatchRequest,
+            GetCutRequest, ListAuditRequest, RegenerateKeyRequest, RevokeKeyRequest,
+            UpdateKeyRequest, WatchRequest,
         },
     },
 };
@@ -185,6 +186,52 @@ async fn past_the_callers_deadline_a_cut_is_pending_and_can_be_resumed() {
     assert_eq!(receipt.waited_out, 1);
     let (elapsed, w) = (elapsed(&receipt), Terms::default().wait());
     assert!(elapsed >= w && elapsed < w + MOMENT, "W counts from the commit: {elapsed:?}");
+}
+
+/// The receipts in the team's trail, newest first.
+async fn receipts(world: &World, owner: &Person) -> Vec<Option<Receipt>> {
+    let request = world.by(owner, ListAuditRequest::default());
+    let page = world.keys().list_audit(request).await.expect("listed").into_inner();
+    page.entries.into_iter().map(|entry| entry.receipt).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_whose_caller_left_has_its_receipt_in_the_trail_all_the_same() {
+    let world = World::memory().await;
+    let owner = world.team().await;
+    Follower::register(&world).await;
+    let cut = revoke(&world, &owner, None).await;
+    tokio::time::sleep(MOMENT).await;
+    cut.abort();
+    tokio::time::sleep(Terms::default().wait()).await;
+    let newest = receipts(&world, &owner).await.remove(0).expect("recorded");
+    assert_eq!((newest.acknowledged, newest.waited_out), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_that_is_in_force_returns_however_slow_the_trail_is() {
+    let world = World::memory().await;
+    let owner = world.team().await;
+    let mut follower = Follower::register(&world).await;
+    let (acknowledge, requests) = mpsc::channel(4);
+    acknowledge.send(follower.opening()).await.expect("open");
+    let rows = follower.log.watch(ReceiverStream::new(requests)).await.expect("watching");
+    let mut rows = rows.into_inner();
+    let mut cut = revoke(&world, &owner, None).await;
+    let pushed = loop {
+        let pushed = rows.message().await.expect("open").expect("rows").rows;
+        if pushed.last().expect("at least one").cut {
+            break pushed;
+        }
+    };
+    // Nothing is written while this is open.
+    let held = world.store.begin().await.expect("begins");
+    acknowledge.send(follower.acknowledgement(&pushed)).await.expect("open");
+    let returned = tokio::time::timeout(Duration::from_secs(1), &mut cut).await;
+    assert_eq!(receipt(returned.expect("in time").expect("joins")).acknowledged, 1);
+    drop(held);
+    tokio::time::sleep(MOMENT).await;
+    assert!(receipts(&world, &owner).await[0].is_some(), "recorded when it can be");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,11 @@ use keystile_domain::{
     Clock, ErrorKind, Incarnation, Role,
     log::{History, Nonce},
 };
-use keystile_issuance::{Config, lease::Terms, store::memory::MemoryStore};
+use keystile_issuance::{
+    Config,
+    lease::Terms,
+    store::{FollowerRecord, memory::MemoryStore},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{HISTORY, MOMENT, World, receipt, ring};
@@ -239,6 +243,31 @@ async fn rows_are_pushed_to_a_watcher_as_they_are_committed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_ends_at_once_when_the_log_goes_on_in_another_history() {
+    let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
+    let world = World::over(Arc::new(memory.clone()), ring()).await;
+    let owner = world.team().await;
+    let copy = memory.copy().await;
+    world.key(&owner).await;
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(world.service.clone().run(stop.clone()));
+    let mut follower = Follower::register(&world).await;
+    let opening = tokio_stream::StreamExt::chain(
+        tokio_stream::once(follower.opening()),
+        tokio_stream::pending(),
+    );
+    let mut rows = follower.log.watch(opening).await.expect("watching").into_inner();
+    // Behind what was pushed: it is not the growth of the log that tells.
+    memory.put_back(&copy).await;
+    memory.fork(History { database: [3; 16], timeline: 0 }).await;
+    let ended = tokio::time::timeout(Duration::from_secs(1), rows.message()).await;
+    let refused = keystile_contract::Failure::from(ended.expect("in a second").expect_err("ended"));
+    assert_eq!(refused.reason, "history_mismatch");
+    stop.cancel();
+    run.await.expect("stops");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_follower_is_counted_until_its_lease_is_surely_over_and_then_forgotten() {
     let world = World::memory().await;
     let owner = world.team().await;
@@ -279,15 +308,19 @@ async fn a_retiring_follower_is_counted_for_twice_the_lease_that_it_was_given() 
     let stop = CancellationToken::new();
     let run = tokio::spawn(world.service.clone().run(stop.clone()));
     world.clock.wall.advance(Duration::from_secs(11));
-    let left = async || world.store.followers_of(u64::MAX).await.expect("read");
-    while !left().await.iter().all(|follower| follower.retiring) {
-        tokio::time::sleep(MOMENT).await;
-    }
-    let marked = world.clock.tick();
-    while !left().await.is_empty() {
-        tokio::time::sleep(MOMENT).await;
-    }
-    let counted = world.clock.tick().since(marked);
+    // On the paused clock: a follower that is never marked or removed ends the test.
+    let until = async |done: fn(&[FollowerRecord]) -> bool| {
+        let wait = async {
+            while !done(&world.store.followers().await.expect("read")) {
+                tokio::time::sleep(MOMENT).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), wait).await.expect("in a minute");
+        world.clock.tick()
+    };
+    let marked = until(|left| left.iter().all(|follower| follower.retiring)).await;
+    let removed = until(<[_]>::is_empty).await;
+    let counted = removed.since(marked);
     assert!(
         counted + MOMENT >= Terms::default().wait_for(Duration::from_secs(4)) * 2,
         "{counted:?}"
@@ -319,7 +352,7 @@ async fn an_embedded_start_forgets_the_followers_of_earlier_runs() {
     Follower::register(&world).await;
     let config = Config { embedded: true, ..Config::default() };
     World::with(world.store.clone(), ring(), config).await;
-    assert!(world.store.followers_of(u64::MAX).await.expect("read").is_empty());
+    assert!(world.store.followers().await.expect("read").is_empty());
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! The runs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::{
     chaos,
@@ -70,11 +73,23 @@ async fn play(plan: Plan, rng: &Rng, counts: Counts) -> Vec<String> {
     failures
 }
 
+/// Counts every panic from now on: a task whose end nobody awaits would take its own to the grave.
+fn count_panics() -> Arc<AtomicU64> {
+    let panics = Arc::new(AtomicU64::new(0));
+    let (counted, told) = (Arc::clone(&panics), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        told(panic);
+    }));
+    panics
+}
+
 /// Runs seeds from `first` on two threads, and names those that failed.
 fn seeds(first: u64, many: u64) {
     let counts = Counts::default();
     let next = AtomicU64::new(first);
     let failed = std::sync::Mutex::new(Vec::new());
+    let panics = count_panics();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -96,6 +111,7 @@ fn seeds(first: u64, many: u64) {
     let mut failed = failed.into_inner().expect("sound");
     failed.sort();
     assert!(failed.is_empty(), "seeds that failed: {failed:#?}");
+    assert_eq!(panics.load(Ordering::Relaxed), 0, "tasks that nobody waits for panicked");
     assert_eq!(counts.zeroes(), Vec::<&str>::new(), "never happened");
 }
 

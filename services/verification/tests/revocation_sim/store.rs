@@ -34,9 +34,6 @@ use crate::{
     twins::Twin,
 };
 
-/// A follower as a cut counts it.
-pub(crate) type Counted = FollowerRecord;
-
 fn unavailable() -> Error {
     Failure::new(ErrorKind::Unavailable, "unavailable", "the database cannot answer now").into()
 }
@@ -285,18 +282,8 @@ impl Store for SimStore {
     async fn operation(&self, team: TeamId, id: OperationId) -> Result<Option<Operation>, Error> {
         self.read("operation", async |rows| rows.operation(team, id).await).await?
     }
-    async fn followers_of(&self, seq: u64) -> Result<Vec<Counted>, Error> {
-        self.read("followers_of", async |rows| match self.twin {
-            Some(twin) => twin.followers_of(&rows, seq).await,
-            None => rows.followers_of(seq).await,
-        })
-        .await?
-    }
-    async fn any_silent(&self, since: OffsetDateTime) -> Result<bool, Error> {
-        self.read("any_silent", async |rows| rows.any_silent(since).await).await?
-    }
-    async fn retiring(&self) -> Result<Vec<Counted>, Error> {
-        self.read("retiring", async |rows| rows.retiring().await).await?
+    async fn followers(&self) -> Result<Vec<FollowerRecord>, Error> {
+        self.read("followers", async |rows| rows.followers().await).await?
     }
     async fn renewal(&self, id: Incarnation, after: u64) -> Result<Renewal, Error> {
         let renewal = self.read("renewal", async |rows| rows.renewal(id, after).await).await??;
@@ -314,9 +301,9 @@ impl Store for SimStore {
         }
         self.write(rng, async |rows| rows.record_answered(ids, at).await).await
     }
-    async fn record_receipt(&self, seqs: &[u64], receipt: &Receipt) -> Result<(), Error> {
+    async fn record_receipt(&self, receipt: &Receipt) -> Result<(), Error> {
         let rng = &self.way.rng.next("record_receipt");
-        self.write(rng, async |rows| rows.record_receipt(seqs, receipt).await).await
+        self.write(rng, async |rows| rows.record_receipt(receipt).await).await
     }
     async fn settle(&self, history: History) -> Result<(), Error> {
         let rng = &self.way.rng.next("settle");
@@ -363,7 +350,7 @@ struct SimTx {
     copy: MemoryStore,
     generation: u64,
     /// The followers that a twin counts.
-    seen: Option<Vec<Counted>>,
+    seen: Option<Vec<FollowerRecord>>,
     wrote: bool,
     appended: bool,
     removed: Vec<Incarnation>,
@@ -468,7 +455,7 @@ impl Tx for SimTx {
     async fn scope_usable(&mut self, team: TeamId, scope: Scope) -> Result<Option<bool>, Error> {
         self.inner.scope_usable(team, scope).await
     }
-    async fn followers(&mut self) -> Result<Vec<Counted>, Error> {
+    async fn followers(&mut self) -> Result<Vec<FollowerRecord>, Error> {
         match &self.seen {
             Some(seen) => Ok(seen.clone()),
             None => self.inner.followers().await,

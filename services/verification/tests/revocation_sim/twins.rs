@@ -14,11 +14,11 @@ use keystile_contract::{
 use keystile_domain::{Role, log::History};
 use keystile_issuance::{
     Error,
-    store::{Epoch, Store, memory::MemoryStore},
+    store::{Epoch, FollowerRecord, Store, memory::MemoryStore},
 };
 use prost::Message as _;
 
-use crate::{clock::Lie, rng::Rng, store::Counted, world::SEALING};
+use crate::{clock::Lie, rng::Rng, world::SEALING};
 
 /// A guard that is undone, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,30 +104,21 @@ impl Twin {
         self,
         rows: &MemoryStore,
         rng: &Rng,
-    ) -> Result<Option<Vec<Counted>>, Error> {
+    ) -> Result<Option<Vec<FollowerRecord>>, Error> {
         match self {
             Self::RegisterUnderLock => {
-                let seen = rows.followers_of(u64::MAX).await?;
+                let seen = rows.followers().await?;
                 let quick = rng.chance(500);
                 tokio::time::sleep(rng.millis(0, if quick { 20 } else { 400 })).await;
                 Ok(Some(seen))
             }
-            Self::RetireThenCount => self.followers_of(rows, u64::MAX).await.map(Some),
+            Self::RetireThenCount => {
+                let mut counted = rows.followers().await?;
+                counted.retain(|follower| !follower.retiring);
+                Ok(Some(counted))
+            }
             _ => Ok(None),
         }
-    }
-
-    pub(crate) async fn followers_of(
-        self,
-        rows: &MemoryStore,
-        seq: u64,
-    ) -> Result<Vec<Counted>, Error> {
-        let mut followers = rows.followers_of(seq).await?;
-        if self == Self::RetireThenCount {
-            let retiring = rows.retiring().await?;
-            followers.retain(|follower| !retiring.contains(follower));
-        }
-        Ok(followers)
     }
 
     /// What Redis gives for an entry, when the log is at `head`.

@@ -225,8 +225,7 @@ impl Tx for SqlTx {
     }
 
     async fn followers(&mut self) -> Result<Vec<FollowerRecord>, Error> {
-        let rows = follower::Entity::find().all(self.database()).await?;
-        rows.iter().map(rows::follower).collect()
+        super::followers(self.database()).await
     }
 
     async fn insert_follower(&mut self, record: &FollowerRecord) -> Result<(), Error> {
