@@ -130,13 +130,14 @@ impl Cutter {
     async fn create(&self) -> (String, Arc<Question>) {
         loop {
             if let Some((id, token)) = self.team.key().await.value {
-                return (id, self.question(token));
+                let question = self.question(&id, token);
+                return (id, question);
             }
         }
     }
 
-    fn question(&self, token: String) -> Arc<Question> {
-        let question = Arc::new(Question::new(token));
+    fn question(&self, key: &str, token: String) -> Arc<Question> {
+        let question = Arc::new(Question::new(key.to_owned(), token));
         question.turn(given(None));
         self.scene.verifiers.remember(&question, self.random(usize::MAX));
         question
@@ -150,7 +151,7 @@ impl Cutter {
         // The other secret, where there are two.
         let mut other = None;
         if cut == Cut::EndOverlap {
-            other = self.team.rotate(&id).await.value.map(|token| self.question(token));
+            other = self.team.rotate(&id).await.value.map(|token| self.question(&id, token));
         }
         let row = self.scene.row.load(Relaxed);
         question.turn(Truth::Open);
@@ -159,7 +160,7 @@ impl Cutter {
                 let settled = self.team.regenerate(&id).await;
                 question.turn(Truth::Cut);
                 self.scene.note(row, &settled);
-                other = settled.value.map(|token| self.question(token));
+                other = settled.value.map(|token| self.question(&id, token));
             }
             Cut::Expire => {
                 let (settled, left) = self.team.expire(&id, LAST_MOMENTS).await;

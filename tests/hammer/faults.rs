@@ -178,7 +178,7 @@ impl Saboteur<'_> {
         let doomed: Doomed = made
             .into_iter()
             .filter_map(|made| made.value)
-            .map(|(id, token)| (id, Arc::new(Question::new(token))))
+            .map(|(id, token)| (id.clone(), Arc::new(Question::new(id, token))))
             .collect();
         for (_, question) in &doomed {
             question.turn(given(None));

@@ -1,8 +1,11 @@
 //! What may be answered, by the one question: did an allow begin after its cut had returned?
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use keystile_contract::proto::common::v1::Refusal;
@@ -10,6 +13,8 @@ use keystile_domain::Tick;
 
 /// A token and what it is to be used for. One task changes what it may; everybody asks.
 pub(crate) struct Question {
+    /// The key's id.
+    key: String,
     /// The token.
     pub(crate) token: String,
     state: Mutex<State>,
@@ -63,8 +68,8 @@ pub(crate) enum Finding {
 
 impl Question {
     /// Nothing is known of it yet.
-    pub(crate) fn new(token: String) -> Self {
-        Self { token, state: Mutex::new(State { version: 0, truth: Truth::Open }) }
+    pub(crate) fn new(key: String, token: String) -> Self {
+        Self { key, token, state: Mutex::new(State { version: 0, truth: Truth::Open }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,23 +103,24 @@ impl Question {
         if self.state().version != asked.version {
             return Finding::Unjudged;
         }
+        let wrong = |what: String| Finding::Wrong(format!("{}: {what}", self.key));
         match (asked.truth, answer) {
             (Truth::Open, _) | (_, Answer::Unavailable) => Finding::Unjudged,
             (Truth::Cut, Answer::Refused(_)) => Finding::Refused,
             (Truth::Cut, Answer::Allowed { .. }) => {
-                Finding::Wrong("allowed after its cut returned".to_owned())
+                wrong("allowed after its cut returned".to_owned())
             }
             (Truth::Given { most: Some(most), .. }, Answer::Allowed { requests_per_minute })
                 if requests_per_minute.is_none_or(|limit| limit > most) =>
             {
-                Finding::Wrong("allowed more than its lowered limit".to_owned())
+                wrong("allowed more than its lowered limit".to_owned())
             }
             (Truth::Given { .. }, Answer::Allowed { .. }) => Finding::Allowed,
             (Truth::Given { since, .. }, Answer::Refused(_)) if asked.at < since + lease => {
                 Finding::Early
             }
             (Truth::Given { .. }, Answer::Refused(reason)) => {
-                Finding::Wrong(format!("refused as {reason:?} though it was given for good"))
+                wrong(format!("refused as {reason:?} a renewal after it was given"))
             }
         }
     }
@@ -172,8 +178,6 @@ impl std::fmt::Display for Tally {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const LEASE: Duration = Duration::from_secs(2);
@@ -185,7 +189,7 @@ mod tests {
     }
 
     fn given() -> Question {
-        let question = Question::new("token".to_owned());
+        let question = Question::new("key".to_owned(), "token".to_owned());
         question.turn(Truth::Given { since: at(10), most: None });
         question
     }

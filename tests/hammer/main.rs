@@ -5,6 +5,7 @@
 
 mod cutter;
 mod faults;
+mod flushall;
 mod ledger;
 mod revocation;
 mod table;

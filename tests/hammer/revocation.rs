@@ -84,8 +84,8 @@ async fn hammer(extent: Extent) {
     });
     let console = Console::new(&deployment);
     let team = Team::create(console.clone()).await;
-    let (_, token) = team.key().await.value.expect("nothing is broken yet");
-    let standing = Arc::new(Question::new(token));
+    let (id, token) = team.key().await.value.expect("nothing is broken yet");
+    let standing = Arc::new(Question::new(id, token));
     standing.turn(given(None));
     let new_cutter = async |seed: usize| {
         let team = Team::create(console.clone()).await;
@@ -122,6 +122,9 @@ async fn hammer(extent: Extent) {
                 ended.expect("who hammers goes on");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if !verifiers.tally.wrong().is_empty() {
+            break;
         }
         saboteur.bring_about(fault, turn).await;
         *counts.entry(fault).or_default() += 1;
@@ -180,7 +183,7 @@ async fn no_allow_begins_after_its_cut_returned_whatever_is_lost_meanwhile() {
 
 /// A number that whoever runs the test sets.
 #[expect(clippy::disallowed_methods, reason = "no configuration of Keystile's: the run's own")]
-fn asked(variable: &str, otherwise: usize) -> usize {
+pub(crate) fn asked(variable: &str, otherwise: usize) -> usize {
     std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
