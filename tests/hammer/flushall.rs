@@ -75,7 +75,7 @@ impl Load {
         let (entropy, mut took) = (SeededEntropy::new(seed), Vec::new());
         while !self.over.load(Relaxed) {
             let chance = random(&entropy);
-            let at = if chance % HOT_QUESTIONS == 0 {
+            let at = if chance.is_multiple_of(HOT_QUESTIONS) {
                 chance / HOT_QUESTIONS % (self.keys.len() / HOT_KEYS).max(1)
             } else {
                 self.next.fetch_add(1, Relaxed) % self.keys.len()
@@ -131,16 +131,21 @@ async fn lookups(deployment: &Deployment) -> Vec<u64> {
             let line = text
                 .lines()
                 .find_map(|line| line.strip_prefix("keystile_verification_lookups_total "));
-            line.expect("the counter").parse::<f64>().expect("a number") as u64
+            line.expect("the counter").parse().expect("a number")
         }
     });
     join_all(counts).await
 }
 
+fn ratio(of: u64, to: u64) -> f64 {
+    let exact = |count| f64::from(u32::try_from(count).expect("less than four thousand million"));
+    exact(of) / exact(to)
+}
+
 /// The look-ups since `before` by the number of keys: of all verifiers, and of the busiest.
 fn a_key(before: &[u64], after: &[u64], keys: usize) -> (f64, f64) {
     let made: Vec<_> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-    let a_key = |lookups: u64| lookups as f64 / keys as f64;
+    let a_key = |lookups: u64| ratio(lookups, keys as u64);
     (a_key(made.iter().sum()), a_key(made.iter().copied().max().unwrap_or(0)))
 }
 
@@ -174,6 +179,7 @@ async fn flush(extent: Extent) {
         over: AtomicBool::new(false),
     });
     let start = lookups(&deployment).await;
+    let load_from = SystemClock.tick();
     let workers: Vec<_> = (0..extent.verifiers * extent.workers)
         .map(|n| tokio::spawn(Arc::clone(&load).work(n % extent.verifiers, n as u64)))
         .collect();
@@ -207,7 +213,8 @@ async fn flush(extent: Extent) {
     let back = back.map(|at| extent.window * u32::try_from(at).expect("few"));
     let worst = medians.iter().flatten().max().copied().unwrap_or_default();
 
-    let rate = took.len() as f64 / ended_at.since(warm_from).as_secs_f64();
+    let load_ms = u64::try_from(ended_at.since(load_from).as_millis()).expect("short");
+    let rate = 1e3 * ratio(took.len() as u64, load_ms);
     println!("{} verifiers, 2 issuance, {keys} keys, {rate:.0} verifies/s", extent.verifiers);
     println!("{:<34}{:>10}{:>16}", "look-ups a key", "all", "busiest verifier");
     let mut all = Vec::new();

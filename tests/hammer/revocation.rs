@@ -53,7 +53,7 @@ async fn probe(scene: Arc<Scene>, index: usize, standing: Arc<Question>, pace: D
     let mut turn = index;
     while !scene.over.load(Relaxed) {
         turn = turn.wrapping_mul(0x9e37_79b9).wrapping_add(1);
-        let recent = scene.verifiers.recent(turn).filter(|_| turn % 4 != 0);
+        let recent = scene.verifiers.recent(turn).filter(|_| !turn.is_multiple_of(4));
         let question = recent.unwrap_or_else(|| Arc::clone(&standing));
         let _ = scene.verifiers.ask(index, &question).await;
         tokio::time::sleep(pace).await;
