@@ -1,6 +1,7 @@
 //! A running Keystile, in whatever shape the run asks for.
 
 mod demo;
+pub mod deployment;
 mod member;
 mod newcomer;
 mod published;
@@ -107,7 +108,8 @@ impl Cluster {
             Shape::Embedded => one(None),
             Shape::Servers => one(Some(Servers::start())),
             Shape::Services(replicas) => {
-                let services = Services::new(path, settings, replicas, Servers::start());
+                let replicas = Role::ALL.map(|role| (role, replicas));
+                let services = Services::new(path, settings, &replicas, Servers::start());
                 Processes::Apart(Box::new(services))
             }
             Shape::Compose => Processes::Published(Published::of_run()),
@@ -219,6 +221,9 @@ impl Cluster {
     /// # Panics
     /// If there is no such part.
     pub fn lose(&mut self, part: &str) {
+        if let Processes::Apart(services) = &mut self.processes {
+            return services.lose(part);
+        }
         match (part, self.servers()) {
             ("postgres", Some(servers)) => servers.postgres.stop(),
             ("redis", Some(servers)) => servers.redis.stop(),
@@ -231,16 +236,16 @@ impl Cluster {
     /// # Panics
     /// If there is no such part, or something does not become ready.
     pub async fn restore(&mut self, part: &str) {
+        if let Processes::Apart(services) = &mut self.processes {
+            return services.restore(part).await;
+        }
         match (part, self.servers()) {
             ("postgres", Some(servers)) => servers.postgres.resume(),
             ("redis", Some(servers)) => servers.redis.resume(),
             _ => match &mut self.processes {
-                Processes::One(process) => return process.launch().await,
+                Processes::One(process) => process.launch().await,
                 Processes::Apart(_) | Processes::Published(_) => self.member(part).launch(),
             },
-        }
-        if let Processes::Apart(services) = &mut self.processes {
-            services.ready().await;
         }
     }
 

@@ -6,6 +6,7 @@ pub mod api;
 pub mod cluster;
 pub mod raw;
 mod shape;
+pub mod wire;
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use keystile_runtime::SystemClock;
 use time::format_description::well_known::Rfc3339;
 
 pub use api::{Api, Reply};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, deployment::Deployment};
+pub use wire::Wire;
 
 /// An instant one hour from now, as APIs write it.
 ///

@@ -7,7 +7,7 @@
 //! - `replicas`: two processes of each role;
 //! - `compose`: docker-compose.yml, which `tests/compose` has started.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use keystile_testkit::{Postgres, Redis, postgres::DURABLE_ROLES};
 
@@ -55,16 +55,27 @@ impl Servers {
         postgres.make_shipped_logins(PASSWORD);
         let users = USERS.replace("#PASSWORD_SHA256", &format!("#{PASSWORD_SHA256}"));
         let users = users.lines().filter(|line| line.starts_with("user "));
-        // Legible, for who searches what is stored; and a user who may make it be stored.
-        let own = ["rdbcompression no", "user harness on nopass +save"];
+        // Legible, for who searches what is stored; and a user who may make it be stored, or
+        // emptied.
+        let own = ["rdbcompression no", "user harness on nopass +save +flushall"];
         let redis = Redis::start(&users.chain(own).collect::<Vec<_>>());
         Self { postgres, redis }
     }
 
+    /// Has Redis carry out a command of its operator.
+    fn operate_redis(&self, command: &str) {
+        let harness = ["--user", "harness", "--pass", "", "--no-auth-warning", command];
+        assert_eq!(self.redis.cli(&harness).as_deref(), Some("OK\n"));
+    }
+
+    /// Empties the cache.
+    pub(crate) fn flush(&self) {
+        self.operate_redis("flushall");
+    }
+
     /// Where they keep what they were told, written out.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
-        let harness = ["--user", "harness", "--pass", "", "--no-auth-warning", "save"];
-        assert_eq!(self.redis.cli(&harness).as_deref(), Some("OK\n"));
+        self.operate_redis("save");
         vec![self.postgres.folder().to_owned(), self.redis.folder().to_owned()]
     }
 
@@ -75,6 +86,16 @@ impl Servers {
 
     /// The cache.
     pub(crate) fn cache(&self) -> String {
-        self.redis.url_of("keystile", PASSWORD)
+        Self::cache_at(self.redis.address())
+    }
+
+    /// A cache at this address.
+    pub(crate) fn cache_at(address: SocketAddr) -> String {
+        format!("redis://keystile:{PASSWORD}@{address}")
+    }
+
+    /// Where Redis listens.
+    pub(crate) fn redis_address(&self) -> SocketAddr {
+        self.redis.address()
     }
 }

@@ -61,6 +61,12 @@ impl Member {
         Self { name, arguments, environment, folder, child: None }
     }
 
+    /// Sets a variable of its environment, from its next start on.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.environment.retain(|(held, _)| held != name);
+        self.environment.push((name.to_owned(), value));
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -72,6 +78,10 @@ impl Member {
         let mut command = command(&self.folder, &self.environment);
         command.args(&self.arguments).stderr(log.try_clone().expect("a log file")).stdout(log);
         self.child = Some(command.spawn().expect("it starts"));
+    }
+
+    pub(super) const fn is_launched(&self) -> bool {
+        self.child.is_some()
     }
 
     /// # Panics
@@ -93,8 +103,22 @@ impl Member {
 
     /// Asks it to end.
     pub(super) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Stops it in the middle of whatever it does: it keeps its connections and answers nothing.
+    pub(super) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(super) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
         assert!(sent.success());
     }
 

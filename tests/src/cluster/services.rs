@@ -8,9 +8,13 @@ use std::{
     time::Duration,
 };
 
-use keystile_contract::{Identity, Transport};
+use keystile_contract::{Identity, SealKeys, Transport};
 use keystile_domain::Role;
-use keystile_runtime::{SystemClock, SystemEntropy, grpc, mtls::Credentials};
+use keystile_runtime::{
+    SystemClock, SystemEntropy, grpc,
+    mtls::Credentials,
+    secrets::{self, Absent, Secrets},
+};
 use keystile_testkit::Ports;
 
 use super::member::{Member, START_TIMEOUT, run};
@@ -31,6 +35,8 @@ pub(super) struct Services {
 /// Where a replica of a role listens.
 struct Place {
     role: Role,
+    /// Among the replicas, from 1.
+    number: usize,
     listen: SocketAddr,
     telemetry: SocketAddr,
 }
@@ -45,27 +51,27 @@ fn certificates(folder: &Path, identity: &str) -> PathBuf {
 }
 
 impl Services {
-    /// Makes everything that an operator makes before the first start. `settings` are variables
-    /// beside those of the shape.
+    /// Makes everything that an operator makes before the first start of so many processes of
+    /// each role. `settings` are variables beside those of the shape.
     pub(super) fn new(
         folder: &Path,
         settings: Vec<(String, String)>,
-        replicas: usize,
+        replicas: &[(Role, usize)],
         servers: Servers,
     ) -> Self {
         let mut ports = Ports::reserve();
         let mut port = || SocketAddr::from(([127, 0, 0, 1], ports.take()));
-        let roles = Role::ALL.into_iter().flat_map(|role| std::iter::repeat_n(role, replicas));
-        let places: Vec<_> =
-            roles.map(|role| Place { role, listen: port(), telemetry: port() }).collect();
+        let roles = replicas.iter().flat_map(|(role, count)| (1..=*count).map(|n| (*role, n)));
+        let places: Vec<_> = roles
+            .map(|(role, number)| Place { role, number, listen: port(), telemetry: port() })
+            .collect();
         let (sandbox, sandbox_probes) = (port(), port());
 
         let called = [Role::Issuance, Role::Verification, Role::Vault, Role::Triggers];
-        let urls = called.map(|role| {
+        let urls = called.into_iter().filter_map(|role| {
             let at = places.iter().filter(|place| place.role == role);
             let at: Vec<_> = at.map(|place| place.listen.to_string()).collect();
-            let name = format!("KEYSTILE_{}__URL", role.as_str().to_ascii_uppercase());
-            (name, format!("https://{}", at.join(",")))
+            (!at.is_empty()).then(|| url(role, &at))
         });
         let mut environment: Vec<_> = settings.into_iter().chain(urls).collect();
         let sandbox_url = format!("http://{sandbox}");
@@ -74,8 +80,7 @@ impl Services {
         configure(folder, &servers);
         let mut members: Vec<_> = places
             .iter()
-            .enumerate()
-            .map(|(index, place)| {
+            .map(|place| {
                 let role = place.role.as_str();
                 let section = role.to_ascii_uppercase();
                 let own = [
@@ -84,7 +89,7 @@ impl Services {
                     ("KEYSTILE_CONFIG".to_owned(), config(folder, role)),
                 ];
                 let environment = environment.iter().cloned().chain(own).collect();
-                let name = format!("{role}-{}", index % replicas + 1);
+                let name = format!("{role}-{}", place.number);
                 Member::new(&name, &["serve", "--roles", role], environment, folder)
             })
             .collect();
@@ -95,6 +100,9 @@ impl Services {
         let of_sandbox = environment.iter().cloned().chain(own).collect();
         members.push(Member::new("sandbox", &["sandbox"], of_sandbox, folder));
         for (role, _) in servers.databases() {
+            if !places.iter().any(|place| place.role.as_str() == role) {
+                continue;
+            }
             let config = [("KEYSTILE_CONFIG".to_owned(), config(folder, role))];
             let _ = run(folder, &config, &["migrate", "--roles", role]);
         }
@@ -109,10 +117,21 @@ impl Services {
         self.ready().await;
     }
 
-    /// Waits until every process says that it is ready.
+    /// Starts the processes of these roles, and waits until they are ready.
+    pub(super) async fn launch_only(&mut self, roles: &[Role]) {
+        for (place, member) in self.places.iter().zip(&mut self.members) {
+            if roles.contains(&place.role) {
+                member.launch();
+            }
+        }
+        self.ready().await;
+    }
+
+    /// Waits until every process that was started says that it is ready.
     pub(super) async fn ready(&mut self) {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        for (place, member) in self.places.iter().zip(&mut self.members) {
+        let all = self.places.iter().zip(&mut self.members);
+        for (place, member) in all.filter(|(_, member)| member.is_launched()) {
             let url = format!("http://{}/readyz", place.telemetry);
             let ready = async {
                 while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success())
@@ -143,16 +162,72 @@ impl Services {
         self.places.iter().map(|place| place.telemetry).collect()
     }
 
+    pub(super) fn telemetry_of(&self, role: Role) -> Vec<SocketAddr> {
+        let places = self.places.iter().filter(|place| place.role == role);
+        places.map(|place| place.telemetry).collect()
+    }
+
     /// Verification, for a program with a certificate.
     pub(super) fn verification(&self) -> Transport {
-        let caller = Identity::caller(CALLER).expect("a name");
-        let dir = certificates(&self.folder, CALLER);
-        let credentials = Credentials::read(&dir, &caller).expect("issued");
-        let at: Vec<_> = self.of(Role::Verification).iter().map(ToString::to_string).collect();
-        let peers = format!("https://{}", at.join(",")).parse().expect("places");
-        let tls = credentials.client(Role::Verification).expect("usable");
-        grpc::peer(Role::Verification, peers, tls, Arc::new(SystemClock), Arc::new(SystemEntropy))
+        self.caller(&self.of(Role::Verification))
     }
+
+    /// Some of verification's replicas, for a program with a certificate.
+    pub(super) fn caller(&self, at: &[SocketAddr]) -> Transport {
+        let caller = Identity::caller(CALLER).expect("a name");
+        Self::way(Role::Verification, at, &caller, &certificates(&self.folder, CALLER))
+    }
+
+    /// All replicas of a role, for the console.
+    pub(super) fn console(&self, to: Role) -> Transport {
+        let dir = certificates(&self.folder, Role::Console.as_str());
+        Self::way(to, &self.of(to), &Identity::Role(Role::Console), &dir)
+    }
+
+    fn way(to: Role, at: &[SocketAddr], from: &Identity, dir: &Path) -> Transport {
+        let credentials = Credentials::read(dir, from).expect("issued");
+        let at: Vec<_> = at.iter().map(ToString::to_string).collect();
+        let peers = format!("https://{}", at.join(",")).parse().expect("places");
+        let tls = credentials.client(to).expect("usable");
+        grpc::peer(to, peers, tls, Arc::new(SystemClock), Arc::new(SystemEntropy))
+    }
+
+    /// What the console vouches for actors with.
+    pub(super) fn seal_keys(&self) -> SealKeys {
+        let (config, master) = (secrets::Config::default(), private(&self.folder).join("master"));
+        let secrets = Secrets::new(&config, &master, Absent::Refuse, &SystemEntropy);
+        secrets.seal_keys(Role::Console).expect("made")
+    }
+
+    /// Ends a process, or a server that they stand on, at once.
+    pub(super) fn lose(&mut self, part: &str) {
+        match part {
+            "postgres" => self.servers.postgres.stop(),
+            "redis" => self.servers.redis.stop(),
+            _ => self.member(part).kill(),
+        }
+    }
+
+    /// Starts a part again, and waits until everything is ready.
+    pub(super) async fn restore(&mut self, part: &str) {
+        match part {
+            "postgres" => self.servers.postgres.resume(),
+            "redis" => self.servers.redis.resume(),
+            _ => self.member(part).launch(),
+        }
+        self.ready().await;
+    }
+
+    pub(super) fn member(&mut self, name: &str) -> &mut Member {
+        let found = self.members.iter_mut().find(|member| member.name == name);
+        found.unwrap_or_else(|| panic!("there is no {name}"))
+    }
+}
+
+/// The variable that says where a role is.
+pub(super) fn url(role: Role, at: &[String]) -> (String, String) {
+    let name = format!("KEYSTILE_{}__URL", role.as_str().to_ascii_uppercase());
+    (name, format!("https://{}", at.join(",")))
 }
 
 fn config(folder: &Path, role: &str) -> String {

@@ -4,6 +4,7 @@ mod cluster;
 
 use std::{
     fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -133,8 +134,10 @@ impl Redis {
         if self.tls { "rediss" } else { "redis" }
     }
 
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port)
     }
 
     /// Where it writes what it is told to save.

@@ -79,7 +79,7 @@ impl Cluster {
     }
 
     fn url_with(&self, login: &str) -> String {
-        let addresses: Vec<_> = self.nodes.iter().map(Redis::address).collect();
+        let addresses: Vec<_> = self.nodes.iter().map(|node| node.address().to_string()).collect();
         format!("{}-cluster://{login}{}", self.nodes[0].scheme(), addresses.join(","))
     }
 }
