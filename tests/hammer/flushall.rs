@@ -43,6 +43,8 @@ const CREATORS: usize = 32;
 /// One in so many keys is hot, and one in so many questions is for a hot key.
 const HOT_KEYS: usize = 100;
 const HOT_QUESTIONS: usize = 4;
+/// Not a hundredth of what a key takes.
+const L1_BYTES_A_KEY: usize = 5;
 /// The default, which nothing here changes.
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -51,7 +53,6 @@ struct Extent {
     keys: usize,
     /// Questions at once at each verifier.
     workers: usize,
-    l1_bytes: u64,
     /// The windows whose medians are compared.
     window: Duration,
 }
@@ -156,7 +157,8 @@ fn median(of: impl Iterator<Item = Duration>) -> Option<Duration> {
 }
 
 async fn flush(extent: Extent) {
-    let (l1_bytes, keys) = (extent.l1_bytes.to_string(), extent.keys);
+    let keys = extent.keys;
+    let l1_bytes = (keys * L1_BYTES_A_KEY).to_string();
     let settings = [
         ("KEYSTILE_TELEMETRY__LOG", "info"),
         ("KEYSTILE_SANDBOX__URL", "http://127.0.0.1:9"),
@@ -241,14 +243,8 @@ async fn flush(extent: Extent) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn emptying_the_cache_at_full_load_costs_a_look_up_a_key_and_refuses_none() {
-    flush(Extent {
-        verifiers: 2,
-        keys: 1_000,
-        workers: 4,
-        l1_bytes: 32 << 10,
-        window: Duration::from_millis(250),
-    })
-    .await;
+    flush(Extent { verifiers: 2, keys: 1_000, workers: 4, window: Duration::from_millis(250) })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,7 +254,6 @@ async fn deep_flushall_of_a_hundred_thousand_keys() {
         verifiers: 8,
         keys: asked("FLUSHALL_KEYS", 100_000),
         workers: 8,
-        l1_bytes: 512 << 10,
         window: Duration::from_secs(1),
     })
     .await;
