@@ -31,7 +31,7 @@ async fn the_three_printed_commands_work_when_pasted() {
 
 #[tokio::test]
 async fn a_key_does_what_it_is_granted_and_nothing_once_it_is_revoked() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let manage = cluster.manage();
     let connection = cluster.sandbox_connection(&manage).await;
     let (id, token) = cluster.key(&manage, &connection, &["action.sandbox.echo"]).await;
@@ -57,6 +57,10 @@ async fn a_key_does_what_it_is_granted_and_nothing_once_it_is_revoked() {
     let _ = key.post(ECHO, &inputs).await.expect_problem(401, "revoked");
     let path = format!("/api/manage/v1/keys/{id}/enable");
     let _ = manage.post(&path, &json!({})).await.expect_problem(409, "key_revoked");
+    let refusals = cluster.log();
+    let refusals: Vec<_> =
+        refusals.lines().filter(|line| line.contains("refused a call")).collect();
+    assert_eq!(refusals, Vec::<&str>::new(), "no role asks for what another refuses");
 }
 
 #[tokio::test]

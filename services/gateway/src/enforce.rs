@@ -45,7 +45,8 @@ use crate::{
 /// Asks verification.
 pub(crate) struct Enforcer {
     verification: VerificationServiceClient<Transport>,
-    health: HealthClient<Transport>,
+    /// Where it has a listener of its own; within this process it speaks for itself.
+    health: Option<HealthClient<Transport>>,
     shelf: Arc<Shelf>,
     clock: Arc<dyn Clock>,
 }
@@ -162,25 +163,28 @@ impl FromRequestParts<Service> for RunPermit {
 }
 
 impl Enforcer {
-    pub(crate) fn new(verification: Transport, shelf: Arc<Shelf>, clock: Arc<dyn Clock>) -> Self {
-        let health = HealthClient::new(verification.clone());
+    pub(crate) fn new(
+        verification: Transport,
+        health: Option<Transport>,
+        shelf: Arc<Shelf>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let health = health.map(HealthClient::new);
         let verification = VerificationServiceClient::new(verification);
         Self { verification, health, shelf, clock }
     }
 
-    /// Can verification do its work? A listener of its own says so by the standard health service;
-    /// within this process it speaks for itself, and is only asked whether it answers, which it does
-    /// to an empty token without a look-up.
+    /// Can verification do its work? It says so by the standard health service; without one it is
+    /// only asked whether it answers, which it does to an empty token without a look-up.
     pub(crate) async fn ready(&self, deadline: &Deadline) -> Result<(), Failure> {
-        let mut health = self.health.clone();
+        let Some(mut health) = self.health.clone() else {
+            return self.send(VerifyRequest::default(), deadline).await.map(drop);
+        };
         let asked = Request::new(HealthCheckRequest::default());
-        match deadline.call(asked, |request| health.check(request)).await {
-            Ok(said) if said.status() == ServingStatus::Serving => Ok(()),
-            Ok(_) => Err(Failure::new(ErrorKind::Unavailable, "unavailable", "it is not ready")),
-            Err(failure) if matches!(failure.kind, ErrorKind::Forbidden | ErrorKind::Internal) => {
-                self.send(VerifyRequest::default(), deadline).await.map(drop)
-            }
-            Err(failure) => Err(failure),
+        let said = deadline.call(asked, |request| health.check(request)).await?;
+        match said.status() {
+            ServingStatus::Serving => Ok(()),
+            _ => Err(Failure::new(ErrorKind::Unavailable, "unavailable", "it is not ready")),
         }
     }
 

@@ -79,6 +79,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// The way to verification.
     pub verification: Transport,
+    /// The way to its health service, unless it is in this process and has none.
+    pub verification_health: Option<Transport>,
     /// The way to vault.
     pub vault: Transport,
     /// The apps that there are.
@@ -118,7 +120,12 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     let (_, document) = described(config.public_url.as_deref());
     let document = serde_json::to_vec(&document).map_err(Error::Document)?;
     let shelf = Arc::new(Shelf::new(&deps.catalog));
-    let enforcer = Enforcer::new(deps.verification, Arc::clone(&shelf), Arc::clone(&deps.clock));
+    let enforcer = Enforcer::new(
+        deps.verification,
+        deps.verification_health,
+        Arc::clone(&shelf),
+        Arc::clone(&deps.clock),
+    );
     let vault = ActionServiceClient::new(deps.vault).max_decoding_message_size(MAX_ANSWER_BYTES);
     Ok(Service(Arc::new(Inner {
         config,

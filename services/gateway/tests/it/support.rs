@@ -281,6 +281,7 @@ impl World {
         let identity = Identity::Role(Role::Gateway);
         let deps = Deps {
             clock: Arc::new(MockClock::default()),
+            verification_health: None,
             verification: transport::local(
                 VerificationServiceServer::new(doubles.clone()),
                 identity.clone(),

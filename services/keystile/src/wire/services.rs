@@ -152,9 +152,12 @@ impl Parts<'_> {
     }
 
     fn gateway(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_gateway::Service> {
+        let verification = ways.between(Role::Gateway, Role::Verification)?;
+        let apart = !ways.leads_inside(Role::Verification);
         let deps = keystile_gateway::Deps {
             clock: clock(),
-            verification: ways.between(Role::Gateway, Role::Verification)?,
+            verification_health: apart.then(|| verification.clone()),
+            verification,
             vault: ways.between(Role::Gateway, Role::Vault)?,
             catalog: self.catalog.clone(),
         };

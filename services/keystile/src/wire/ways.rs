@@ -45,6 +45,11 @@ impl<'a> Ways<'a> {
         self.stacks.insert(role, stack);
     }
 
+    /// Is that role in this process?
+    pub(super) fn leads_inside(&self, to: Role) -> bool {
+        self.here.contains(&to)
+    }
+
     /// What answers the calls to each role that was added.
     pub(super) fn into_stacks(self) -> BTreeMap<Role, Stack> {
         self.stacks
@@ -59,7 +64,7 @@ impl<'a> Ways<'a> {
         if let Some(stack) = self.stacks.get(&to) {
             return Ok(transport::local(stack.clone(), Identity::Role(from)));
         }
-        if self.here.contains(&to) {
+        if self.leads_inside(to) {
             let (near, far) = transport::deferred();
             self.deferred.push((to, from, far));
             return Ok(near);

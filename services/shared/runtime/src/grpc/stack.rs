@@ -61,7 +61,15 @@ impl Service<Request<Body>> for Stack {
         let counted = if admitted.is_ok() { path } else { "" };
         let call = self.metrics.as_ref().map(|metrics| metrics.call(counted, identity));
         if let Err(refused) = admitted {
-            tracing::warn!(parent: &span, reason = refused.reason, "refused a call");
+            let (service, method) = method(path);
+            tracing::warn!(
+                parent: &span,
+                reason = refused.reason,
+                rpc.service = service,
+                rpc.method = method,
+                peer = identity.map(tracing::field::display),
+                "refused a call"
+            );
             let response = Status::from(refused).into_http();
             ended(&span, call, code(&response));
             return Box::pin(async { Ok(response) });
