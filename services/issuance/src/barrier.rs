@@ -1,10 +1,10 @@
 //! The barrier: when is every follower of a cut accounted for? Design §6.3.
 //!
 //! A follower is accounted for when it acknowledged the cut, or when W has passed since the cut was
-//! committed and its lease has run out with it: the W of the L that it was given when it registered,
-//! which may be another process's, or an earlier one's. In a history that is not settled nothing is, until
-//! W has passed since this process first read it: followers of the old primary may hold leases
-//! that this log knows nothing of.
+//! committed and its lease has run out with it: the W of the L that it was given when it
+//! registered, which may be another process's, or an earlier one's. In a history that is not
+//! settled nothing is, until W has passed since this process first read it: followers of the old
+//! primary may hold leases that this log knows nothing of.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures::Stream;
 use keystile_contract::{
     Failure, Identity,
-    convert::{duration, from_position, log_row, nonce, parse, position, required_position},
+    convert::{duration, log_row, nonce, parse, position, required_position},
     proto::{
         common::v1 as common,
         issuance::v1::{
@@ -48,14 +48,20 @@ fn caller<T>(request: &Request<T>) -> Result<Role, Error> {
 fn acknowledgement(request: &WatchRequest) -> Result<(Incarnation, Applied), Failure> {
     let incarnation = parse("incarnation", &request.incarnation)?;
     let WatchRequest { applied, applied_nonce, .. } = request;
-    Ok((incarnation, required_applied(applied.as_ref(), applied_nonce)?))
+    Ok((incarnation, row(APPLIED, applied.as_ref(), applied_nonce)?))
 }
 
-fn required_applied(at: Option<&common::Position>, mark: &[u8]) -> Result<Applied, Failure> {
-    Ok(Applied {
-        position: required_position("applied", at)?,
-        nonce: nonce("applied_nonce", mark)?,
-    })
+/// The fields that say which row was applied: its position and its mark.
+const APPLIED: [&str; 2] = ["applied", "applied_nonce"];
+const RESUME: [&str; 2] = ["resume_from", "resume_nonce"];
+
+fn row(
+    [at_field, mark_field]: [&str; 2],
+    at: Option<&common::Position>,
+    mark: &[u8],
+) -> Result<Applied, Failure> {
+    let position = required_position(at_field, at)?;
+    Ok(Applied { position, nonce: nonce(mark_field, mark)? })
 }
 
 #[tonic::async_trait]
@@ -70,12 +76,7 @@ impl LogService for Service {
         if role != caller(&request)? {
             return Err(Error::AnotherRole.into());
         }
-        let resume_from = resume_from.as_ref().map(|at| {
-            Ok::<_, Failure>(Applied {
-                position: from_position("resume_from", at)?,
-                nonce: nonce("resume_nonce", resume_nonce)?,
-            })
-        });
+        let resume_from = resume_from.as_ref().map(|at| row(RESUME, Some(at), resume_nonce));
         let new = Registration {
             incarnation: parse("incarnation", incarnation)?,
             role,
@@ -99,7 +100,7 @@ impl LogService for Service {
         let by = caller(&request)?;
         let RenewRequest { incarnation, applied, applied_nonce } = request.get_ref();
         let incarnation = parse("incarnation", incarnation)?;
-        let applied = required_applied(applied.as_ref(), applied_nonce)?;
+        let applied = row(APPLIED, applied.as_ref(), applied_nonce)?;
         let renewed = Service::renew(self, by, incarnation, applied).await?;
         Ok(Response::new(RenewResponse {
             head: Some(position(&renewed.head)),

@@ -83,9 +83,7 @@ impl SqlStore {
         }
         Ok(store)
     }
-}
 
-impl SqlStore {
     /// One update in its turn: on SQLite, beside other writers of this process.
     async fn write<E: EntityTrait>(&self, update: UpdateMany<E>) -> Result<(), Error> {
         let tx = self.0.begin().await?;
