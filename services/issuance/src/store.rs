@@ -1,6 +1,6 @@
 //! What issuance keeps, as a trait: the use cases know rows, not databases.
 //!
-//! Two implementations, [`sql`] and [`memory`], pass one conformance suite (`tests/store.rs`).
+//! Two implementations, [`sql`] and [`memory`], pass one conformance suite (`tests/it/store/conformance.rs`).
 
 use std::time::Duration;
 

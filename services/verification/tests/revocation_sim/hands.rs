@@ -176,7 +176,11 @@ impl Hand {
     }
 
     fn issuance(&self) -> Transport {
-        self.world.console[self.rng.index(ISSUERS)].clone()
+        self.world.console[self.issuer()].clone()
+    }
+
+    fn issuer(&self) -> usize {
+        self.rng.index(ISSUERS)
     }
 
     fn operation(&self) -> String {
@@ -214,8 +218,9 @@ impl Hand {
         action: Action,
         key: &Key,
         operation: &str,
+        issuer: usize,
     ) -> Result<(Option<Outcome>, String), Failure> {
-        let mut keys = KeyServiceClient::new(self.issuance());
+        let mut keys = KeyServiceClient::new(self.world.console[issuer].clone());
         let (key_id, operation_id) = (key.id.to_string(), operation.to_owned());
         let none = String::new();
         Ok(match action {
@@ -251,6 +256,9 @@ impl Hand {
         let mut token = None;
         // Committed, as far as anybody was told, and not over.
         let mut pending = false;
+        // Later attempts count from the first one's commit.
+        let mut issuer = self.issuer();
+        let mut undisturbed = self.world.undisturbed(issuer);
         loop {
             let answer = if pending {
                 let request = self.by(GetCutRequest { operation_id: operation.clone() });
@@ -258,7 +266,7 @@ impl Hand {
                 let cut = Self::attempt(keys.get_cut(request)).await;
                 cut.map(|cut| (cut.outcome, String::new()))
             } else {
-                self.send(action, key, &operation).await
+                self.send(action, key, &operation, issuer).await
             };
             match answer {
                 Ok((outcome, issued)) => {
@@ -268,6 +276,9 @@ impl Hand {
                     let outcome = outcome.expect("an outcome");
                     if !outcome.pending {
                         self.count(&outcome);
+                        if undisturbed.is_some() && undisturbed == self.world.undisturbed(issuer) {
+                            self.world.ledger.timed(outcome.receipt.as_ref(), &operation);
+                        }
                         return token;
                     }
                     if !pending {
@@ -281,6 +292,7 @@ impl Hand {
                 Err(failure) if unknown(&failure) => {}
                 Err(failure) => panic!("{action:?}: {failure:?}"),
             }
+            (issuer, undisturbed) = (self.issuer(), None);
             self.again().await;
         }
     }

@@ -7,11 +7,19 @@
 //! before it ended; a refusal is wrong (I4) if every facet was given, and its node made a renewal
 //! between the return of the last of them and the beginning of the question, and no cut was begun.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use keystile_contract::proto::common::v1::Receipt;
 use keystile_domain::{KeyId, TeamId};
 
-use crate::counts::{Counts, What};
+use crate::{
+    clock::DRIFT_PPM,
+    counts::{Counts, What},
+    world::{LEASE, MARGIN},
+};
 
 /// Places in the one order.
 pub(crate) type Moment = u64;
@@ -126,6 +134,21 @@ impl Ledger {
         (change.returned, change.at) = (Some(moment), now());
         if change.sense == Sense::Give {
             self.counts.one(What::Give);
+        }
+    }
+
+    /// A cut returned at its first attempt, at a process that nothing happened to (I3).
+    pub(crate) fn timed(&self, receipt: Option<&Receipt>, operation: &str) {
+        let elapsed = receipt.and_then(|receipt| receipt.elapsed);
+        let Some(elapsed) = elapsed.and_then(|elapsed| Duration::try_from(elapsed).ok()) else {
+            return;
+        };
+        self.counts.one(What::CutTimed);
+        // W, and how far a timer of true time leads a clock that is fast astray.
+        let most = (LEASE + LEASE * DRIFT_PPM / 1_000_000 + MARGIN) * 105 / 100;
+        if elapsed > most {
+            let text = format!("I3: {operation} took {} ms", elapsed.as_millis());
+            self.state().failures.push(text);
         }
     }
 

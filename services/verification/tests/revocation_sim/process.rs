@@ -3,7 +3,14 @@
 //! What it awaits itself is not polled while it is paused. Tasks that it spawned stop at the next
 //! thing they ask of another process, since its ports are gated as well.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+};
 
 use futures::FutureExt;
 use tokio::sync::watch;
@@ -17,15 +24,19 @@ enum State {
 
 /// One run of a process. Clones are the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct Process(Arc<watch::Sender<State>>);
+pub(crate) struct Process {
+    state: Arc<watch::Sender<State>>,
+    /// How often it was paused.
+    pauses: Arc<AtomicU64>,
+}
 
 impl Process {
     pub(crate) fn start() -> Self {
-        Self(Arc::new(watch::Sender::new(State::Running)))
+        Self { state: Arc::new(watch::Sender::new(State::Running)), pauses: Arc::default() }
     }
 
     fn set(&self, to: State) {
-        self.0.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let changes = *state != State::Dead && *state != to;
             if changes {
                 *state = to;
@@ -34,7 +45,12 @@ impl Process {
         });
     }
 
+    pub(crate) fn pauses(&self) -> u64 {
+        self.pauses.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn pause(&self) {
+        self.pauses.fetch_add(1, Ordering::SeqCst);
         self.set(State::Paused);
     }
 
@@ -46,19 +62,23 @@ impl Process {
         self.set(State::Dead);
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        *self.state.borrow() == State::Running
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
-        *self.0.borrow() == State::Dead
+        *self.state.borrow() == State::Dead
     }
 
     /// Until it runs: for ever if it is dead.
     pub(crate) async fn running(&self) {
-        let mut state = self.0.subscribe();
+        let mut state = self.state.subscribe();
         let _ = state.wait_for(|state| *state == State::Running).await;
     }
 
     /// Until it is dead.
     pub(crate) async fn dead(&self) {
-        let mut state = self.0.subscribe();
+        let mut state = self.state.subscribe();
         let _ = state.wait_for(|state| *state == State::Dead).await;
     }
 
@@ -68,7 +88,7 @@ impl Process {
         let mut waiting = None;
         let gated = std::future::poll_fn(move |context| {
             loop {
-                if *self.0.borrow() == State::Running {
+                if *self.state.borrow() == State::Running {
                     waiting = None;
                     return work.as_mut().poll(context);
                 }

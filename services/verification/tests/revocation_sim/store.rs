@@ -100,6 +100,10 @@ impl Database {
         std::mem::replace(&mut *held, primary)
     }
 
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
     pub(crate) async fn head(&self) -> u64 {
         self.rows().epoch().await.map_or(0, |epoch| epoch.head)
     }
@@ -225,7 +229,7 @@ impl Store for SimStore {
             None => None,
         };
         let writer = Arc::clone(&self.database.writer).lock_owned().await;
-        let generation = self.database.generation.load(Ordering::SeqCst);
+        let generation = self.database.generation();
         let copy = self.database.rows().copy().await;
         let inner = copy.begin().await?;
         self.way.process.running().await;
@@ -367,7 +371,7 @@ impl SimTx {
         if self.twin == Some(Twin::DurableRepeat) && !self.wrote {
             return Ok(true);
         }
-        if self.database.generation.load(Ordering::SeqCst) != self.generation {
+        if self.database.generation() != self.generation {
             return Err(unavailable());
         }
         let heard = match &mut *self.database.primary.lock().expect("sound") {
@@ -481,4 +485,19 @@ impl Tx for SimTx {
         self.way.travel(&self.rng).await;
         self.inner.log_after(after).await
     }
+}
+
+/// What the simulation stands on keeps the promises that SQLite and Postgres keep.
+#[path = "../../../issuance/tests/it/store/conformance.rs"]
+mod conformance;
+
+async fn benches() -> [conformance::Bench; 1] {
+    let way = Way {
+        process: Process::start(),
+        rng: Streams::new(Rng::new(1)),
+        troubles: Troubles::NONE,
+        counts: Counts::default(),
+    };
+    let store = SimStore { database: Database::new(), way: Arc::new(way), twin: None };
+    [conformance::Bench::new(store, true, ())]
 }

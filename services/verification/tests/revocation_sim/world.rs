@@ -35,6 +35,8 @@ use crate::{
 pub(crate) const SEALING: [(u32, [u8; 32]); 1] = [(1, [5; 32])];
 /// L.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
+/// ε.
+pub(crate) const MARGIN: Duration = Duration::from_millis(10);
 pub(crate) const ISSUERS: usize = 2;
 pub(crate) const VERIFIERS: usize = 3;
 
@@ -187,6 +189,14 @@ impl World {
         self.issuers[number].process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What changes when a process of issuance, or the database, does not go on as it did; `None` if
+    /// it does not now, or if one request is served twice.
+    pub(crate) fn undisturbed(&self, issuer: usize) -> Option<(u64, u64)> {
+        let process = self.issuer(issuer);
+        let seen = (process.pauses(), self.database.generation());
+        (process.is_running() && self.plan.noise.twice == 0).then_some(seen)
+    }
+
     pub(crate) fn links(&self, verifier: usize) -> &[Arc<Link>] {
         &self.verifiers[verifier].links
     }
@@ -206,7 +216,7 @@ impl World {
             lease_ttl_ms: u64::try_from(LEASE.as_millis()).unwrap_or(0),
             renew_interval_ms: 250,
             drift_ppm: if exact { 0 } else { DRIFT_PPM },
-            margin_ms: 10,
+            margin_ms: u64::try_from(MARGIN.as_millis()).unwrap_or(0),
             cut_timeout_ms: 3_000,
             ..issuance::Config::default()
         };
