@@ -16,7 +16,7 @@ use keystile_domain::{Clock, log::Receipt};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{OutboxRow, Store};
+use crate::store::{OutboxRow, Settled, Store};
 
 /// Rows sent in one round.
 const BATCH: u64 = 100;
@@ -44,33 +44,33 @@ impl Outbox {
     /// Sends one row and waits for its receipt, `wait` at most. `None` if it is not known to have
     /// arrived by then: the background task goes on.
     pub(crate) async fn deliver(&self, row: &OutboxRow, wait: Duration) -> Option<Receipt> {
-        if let Some(receipt) = row.settled {
-            return Some(receipt);
+        if let Some(settled) = row.settled {
+            return settled.receipt;
         }
         let mut handover = Handover { to: &self.left_over, needed: true };
-        let receipt = tokio::time::timeout(wait, self.drain_until(row)).await.unwrap_or_default();
-        handover.needed = receipt.is_none();
-        receipt
+        let settled = tokio::time::timeout(wait, self.drain_until(row)).await.unwrap_or_default();
+        handover.needed = settled.is_none();
+        settled?.receipt
     }
 
     /// Sends everything that is due in the row's scope, in order, up to the row.
-    async fn drain_until(&self, row: &OutboxRow) -> Option<Receipt> {
+    async fn drain_until(&self, row: &OutboxRow) -> Option<Settled> {
         loop {
             let due = self.store.outbox_due(Some(row.scope), 1).await.ok()?;
             let Some(next) = due.first() else {
                 // The background task was quicker.
                 return self.store.outbox_row(row.operation).await.ok()??.settled;
             };
-            let receipt = self.send(next).await?;
+            let settled = self.send(next).await?;
             if next.operation == row.operation {
-                return Some(receipt);
+                return Some(settled);
             }
         }
     }
 
-    /// Sends one row and stores its receipt. Repeating it is harmless: issuance knows the
+    /// Sends one row and stores the answer. Repeating it is harmless: issuance knows the
     /// operation.
-    async fn send(&self, row: &OutboxRow) -> Option<Receipt> {
+    async fn send(&self, row: &OutboxRow) -> Option<Settled> {
         let mut request = tonic::Request::new(SetScopeStatusRequest {
             team_id: row.team.to_string(),
             scope: Some(scope(row.scope)),
@@ -84,18 +84,22 @@ impl Outbox {
             Ok(answer) => answer.into_inner().outcome?,
             Err(status) => {
                 let error = Failure::from(status);
-                tracing::warn!(operation.id = %row.operation, %error, "issuance did not take a cut");
+                tracing::warn!(operation.id = %row.operation, %error, "issuance did not take a change");
                 return None;
             }
         };
         if outcome.pending {
             return None;
         }
-        let receipt = outcome.receipt.and_then(|receipt| read(&receipt))?;
-        match self.store.settle(row.operation, &receipt, self.clock.now()).await {
-            Ok(()) => Some(receipt),
+        let receipt = outcome.receipt.and_then(|receipt| read(&receipt));
+        if !row.usable && receipt.is_none() {
+            return None;
+        }
+        let settled = Settled { receipt };
+        match self.store.settle(row.operation, settled, self.clock.now()).await {
+            Ok(()) => Some(settled),
             Err(error) => {
-                tracing::warn!(operation.id = %row.operation, %error, "a receipt was not stored");
+                tracing::warn!(operation.id = %row.operation, %error, "an answer was not stored");
                 None
             }
         }
@@ -136,8 +140,8 @@ impl Outbox {
                 return stuck.is_empty();
             }
             let sent = fresh.iter().map(async |row| (row.operation, self.send(row).await));
-            for (operation, receipt) in join_all(sent).await {
-                if receipt.is_none() {
+            for (operation, settled) in join_all(sent).await {
+                if settled.is_none() {
                     stuck.insert(operation);
                 }
             }
@@ -175,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        conformance::{RECEIPT, add, connection, delete},
+        conformance::{SETTLED, add, connection, delete},
         memory::MemoryStore,
     };
 
@@ -189,7 +193,7 @@ mod tests {
         let outbox = Outbox::new(Arc::clone(&store), issuance, clock.clone());
         let wait = Duration::from_secs(1);
         assert_eq!(outbox.deliver(&row, wait).await, None, "issuance is not there");
-        store.settle(row.operation, &RECEIPT, clock.now()).await.expect("settled");
-        assert_eq!(outbox.deliver(&row, wait).await, Some(RECEIPT));
+        store.settle(row.operation, SETTLED, clock.now()).await.expect("settled");
+        assert_eq!(outbox.deliver(&row, wait).await, SETTLED.receipt);
     }
 }

@@ -51,7 +51,14 @@ pub(crate) struct OutboxRow {
     /// Can it be used from now on?
     pub(crate) usable: bool,
     /// What issuance answered; `None` while it has not.
-    pub(crate) settled: Option<Receipt>,
+    pub(crate) settled: Option<Settled>,
+}
+
+/// Issuance took a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Of a cut. What gives access waits for nobody.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// Which connections of a team to list.
@@ -163,7 +170,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn settle(
         &self,
         operation: OperationId,
-        receipt: &Receipt,
+        answer: Settled,
         at: OffsetDateTime,
     ) -> Result<(), Error>;
 

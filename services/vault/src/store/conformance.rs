@@ -13,7 +13,7 @@ use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
 use super::{
-    AuditPage, ConnectionPage, SealedCredential, Store, memory::MemoryStore, sql::SqlStore,
+    AuditPage, ConnectionPage, SealedCredential, Settled, Store, memory::MemoryStore, sql::SqlStore,
 };
 use crate::{
     audit::{self, Author, Entry},
@@ -96,8 +96,9 @@ async fn trail(store: &dyn Store, owner: u128) -> Vec<(Entry, u64)> {
     store.list_audit(team(owner), &page).await.expect("works")
 }
 
-pub(crate) const RECEIPT: Receipt =
+const RECEIPT: Receipt =
     Receipt { seq: 9, acknowledged: 2, waited_out: 1, elapsed: Duration::from_micros(1500) };
+pub(crate) const SETTLED: Settled = Settled { receipt: Some(RECEIPT) };
 
 async fn what_belongs_to_another_team_is_not_there(store: Arc<dyn Store>) {
     let own = connection(1, 10, "sandbox");
@@ -177,11 +178,10 @@ async fn a_deletion_is_one_step_and_happens_once(store: Arc<dyn Store>) {
     assert_eq!(trail_then.len(), 2);
     assert_eq!((trail_then[0].0.action, trail_then[0].1), (audit::DELETED, 0));
 
-    store.settle(cut.operation, &RECEIPT, NOW).await.expect("works");
+    store.settle(cut.operation, SETTLED, NOW).await.expect("works");
     assert_eq!(store.outbox_due(None, 10).await, Ok(Vec::new()));
-    let late = Receipt { seq: 99, ..RECEIPT };
-    store.settle(cut.operation, &late, NOW).await.expect("works");
-    let settled = super::OutboxRow { settled: Some(RECEIPT), ..cut };
+    store.settle(cut.operation, Settled { receipt: None }, NOW).await.expect("works");
+    let settled = super::OutboxRow { settled: Some(SETTLED), ..cut };
     assert_eq!(delete(&*store, 1, 10, 22).await, Some(settled.clone()));
     assert_eq!(store.outbox_row(settled.operation).await, Ok(Some(settled)));
     assert_eq!(store.outbox_row(operation(21)).await, Ok(None));
@@ -200,8 +200,13 @@ async fn what_is_due_comes_in_order(store: Arc<dyn Store>) {
     assert_eq!(due(None, 10).await, [operation(11), operation(12), operation(13)]);
     assert_eq!(due(None, 2).await, [operation(11), operation(12)]);
     assert_eq!(due(Some(Scope::Connection(id(2))), 10).await, [operation(12)]);
-    store.settle(operation(11), &RECEIPT, NOW).await.expect("works");
+    store.settle(operation(11), SETTLED, NOW).await.expect("works");
     assert_eq!(due(None, 1).await, [operation(12)]);
+    // What waits for nobody is settled without a receipt.
+    store.settle(operation(12), Settled { receipt: None }, NOW).await.expect("works");
+    assert_eq!(due(None, 10).await, [operation(13)]);
+    let row = store.outbox_row(operation(12)).await.expect("works").expect("there");
+    assert_eq!(row.settled, Some(Settled { receipt: None }));
 }
 
 async fn an_entry_comes_back_as_it_was_written(store: Arc<dyn Store>) {

@@ -3,11 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use keystile_domain::{ConnectionId, OperationId, Scope, TeamId, log::Receipt};
+use keystile_domain::{ConnectionId, OperationId, Scope, TeamId};
 use keystile_seal::{DataKeyId, DataKeyRecord};
 use time::OffsetDateTime;
 
-use super::{AuditPage, ConnectionPage, EntryOf, Error, OutboxRow, SealedCredential, Store};
+use super::{
+    AuditPage, ConnectionPage, EntryOf, Error, OutboxRow, SealedCredential, Settled, Store,
+};
 use crate::{
     audit::Entry,
     connection::{Connection, Health},
@@ -209,13 +211,13 @@ impl Store for MemoryStore {
     async fn settle(
         &self,
         operation: OperationId,
-        receipt: &Receipt,
+        answer: Settled,
         _at: OffsetDateTime,
     ) -> Result<(), Error> {
         let mut tables = self.tables();
         let found = tables.outbox.iter_mut().find(|row| row.operation == operation);
         if let Some(row) = found {
-            row.settled.get_or_insert(*receipt);
+            row.settled.get_or_insert(answer);
         }
         Ok(())
     }
@@ -238,7 +240,8 @@ impl Store for MemoryStore {
         let seq_of = |entry: &Entry| {
             let mut rows = tables.outbox.iter();
             let carried = rows.find(|row| Some(row.operation) == entry.operation);
-            carried.and_then(|row| row.settled).map_or(0, |receipt| receipt.seq)
+            let receipt = carried.and_then(|row| row.settled?.receipt);
+            receipt.map_or(0, |receipt| receipt.seq)
         };
         Ok(page(found.into_iter().map(|entry| (entry.clone(), seq_of(&entry))), asked.limit))
     }

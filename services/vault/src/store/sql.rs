@@ -3,7 +3,7 @@
 mod rows;
 
 use async_trait::async_trait;
-use keystile_domain::{ConnectionId, OperationId, Scope, TeamId, log::Receipt};
+use keystile_domain::{ConnectionId, OperationId, Scope, TeamId};
 use keystile_seal::{DataKeyId, DataKeyRecord, USE_LIMIT};
 use keystile_sql::{Database, Transaction, micros};
 use sea_orm::{
@@ -14,7 +14,7 @@ use sea_orm::{
 use time::OffsetDateTime;
 
 use super::{
-    AuditPage, ConnectionPage, EntryOf, Error, OutboxRow, SealedCredential, Store,
+    AuditPage, ConnectionPage, EntryOf, Error, OutboxRow, SealedCredential, Settled, Store,
     entity::{audit, connection, data_key, outbox},
     migration::Migrator,
 };
@@ -301,12 +301,12 @@ impl Store for SqlStore {
     async fn settle(
         &self,
         operation: OperationId,
-        receipt: &Receipt,
+        answer: Settled,
         at: OffsetDateTime,
     ) -> Result<(), Error> {
         let transaction = self.database.begin().await?;
         outbox::Entity::update_many()
-            .set(rows::settled(receipt, at)?)
+            .set(rows::settled(answer, at)?)
             .filter(outbox::Column::OperationId.eq(operation.as_uuid()))
             .filter(outbox::Column::SettledAt.is_null())
             .exec(&*transaction)

@@ -16,7 +16,7 @@ use crate::{
     audit::{ACTIONS, Entry},
     connection::{Connection, Health, Scheme, Status},
     store::{
-        OutboxRow, SealedCredential,
+        OutboxRow, SealedCredential, Settled,
         entity::{audit, connection, data_key, outbox},
     },
 };
@@ -139,9 +139,13 @@ pub(super) fn new_outbox(
     }
 }
 
-pub(super) fn settled(receipt: &Receipt, at: OffsetDateTime) -> Result<outbox::ActiveModel, Error> {
+pub(super) fn settled(answer: Settled, at: OffsetDateTime) -> Result<outbox::ActiveModel, Error> {
+    let settled_at = Set(Some(micros(at)));
+    let Some(receipt) = answer.receipt else {
+        return Ok(outbox::ActiveModel { settled_at, ..Default::default() });
+    };
     Ok(outbox::ActiveModel {
-        settled_at: Set(Some(micros(at))),
+        settled_at,
         seq: Set(Some(stored(receipt.seq, "receipt")?)),
         acknowledged: Set(Some(receipt.acknowledged.into())),
         waited_out: Set(Some(receipt.waited_out.into())),
@@ -152,9 +156,9 @@ pub(super) fn settled(receipt: &Receipt, at: OffsetDateTime) -> Result<outbox::A
 
 pub(super) fn outbox(row: &outbox::Model) -> Result<OutboxRow, Error> {
     let part = |value: Option<i64>| value.ok_or(Error::Corrupt("receipt"));
-    let receipt = |_| -> Result<Receipt, Error> {
+    let receipt = |seq| -> Result<Receipt, Error> {
         Ok(Receipt {
-            seq: read(part(row.seq)?, "receipt")?,
+            seq: read(seq, "receipt")?,
             acknowledged: read(part(row.acknowledged)?, "receipt")?,
             waited_out: read(part(row.waited_out)?, "receipt")?,
             elapsed: Duration::from_micros(read(part(row.elapsed)?, "receipt")?),
@@ -166,7 +170,10 @@ pub(super) fn outbox(row: &outbox::Model) -> Result<OutboxRow, Error> {
         team: TeamId::from_uuid(row.team_id),
         scope: scope(&row.scope_kind, row.scope_id)?,
         usable: row.usable,
-        settled: row.settled_at.map(receipt).transpose()?,
+        settled: match row.settled_at {
+            Some(_) => Some(Settled { receipt: row.seq.map(receipt).transpose()? }),
+            None => None,
+        },
     })
 }
 
