@@ -16,19 +16,19 @@ use utoipa::ToSchema;
 pub(super) enum Status {
     /// It is in force everywhere.
     Done,
-    /// It is committed, and not every verifier has acknowledged it yet: ask `/cuts/{operationId}`.
+    /// It is committed, and not every node has acknowledged it yet: ask `/cuts/{operationId}`.
     Pending,
 }
 
-/// What a cut waited for: from then on no verifier accepts what was cut.
+/// What a cut waited for: from then on no node accepts what was cut.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Receipt {
     /// The cut's row in the log.
     seq: u64,
-    /// Verifiers that acknowledged it.
+    /// Nodes that acknowledged it: processes of verification, vault and triggers.
     acknowledged: u32,
-    /// Verifiers that did not, whose lease has run out instead.
+    /// Nodes that did not, whose lease has run out instead.
     waited_out: u32,
     /// From commit to answer, milliseconds.
     elapsed_ms: u64,

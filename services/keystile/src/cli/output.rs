@@ -53,17 +53,17 @@ impl Outcome {
         if self.status != "done" {
             let operation = &self.operation_id;
             return format!(
-                "PENDING: not every verifier has acknowledged it; wait for it with `keystile cuts \
+                "PENDING: not every node has acknowledged it; wait for it with `keystile cuts \
                  show {operation}`"
             );
         }
         let Some(receipt) = &self.receipt else { return "done".to_owned() };
-        let verifiers = plural(receipt.acknowledged, "verifier");
+        let nodes = plural(receipt.acknowledged, "node");
         let waited = match receipt.waited_out {
             0 => String::new(),
             count => format!(", and {} waited out", plural(count, "lease")),
         };
-        format!("refused everywhere in {} ms by {verifiers}{waited}", receipt.elapsed_ms)
+        format!("refused everywhere in {} ms by {nodes}{waited}", receipt.elapsed_ms)
     }
 }
 
@@ -183,12 +183,12 @@ mod tests {
         let receipt = json!({"seq": 9, "acknowledged": 3, "waitedOut": 0, "elapsedMs": 3});
         assert_eq!(
             line(json!({"status": "done", "operationId": "op_1", "receipt": receipt})),
-            "refused everywhere in 3 ms by 3 verifiers"
+            "refused everywhere in 3 ms by 3 nodes"
         );
         let receipt = json!({"seq": 9, "acknowledged": 1, "waitedOut": 1, "elapsedMs": 2100});
         assert_eq!(
             line(json!({"status": "done", "operationId": "op_1", "receipt": receipt})),
-            "refused everywhere in 2100 ms by 1 verifier, and 1 lease waited out"
+            "refused everywhere in 2100 ms by 1 node, and 1 lease waited out"
         );
         let pending = line(json!({"status": "pending", "operationId": "op_1", "receipt": null}));
         assert!(pending.ends_with("`keystile cuts show op_1`"), "{pending}");
