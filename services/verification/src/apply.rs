@@ -18,12 +18,12 @@ impl Apply for Caches {
 
     async fn reset(&self, begin: &Applied) -> Result<(), ApplyError> {
         self.l1.clear();
-        self.negatives.reset(begin.position.seq);
+        self.negatives.reset(begin.position);
         Ok(())
     }
 
-    async fn apply(&self, _: &History, rows: &[LogRow]) -> Result<(), ApplyError> {
-        self.negatives.apply(rows);
+    async fn apply(&self, history: &History, rows: &[LogRow]) -> Result<(), ApplyError> {
+        self.negatives.apply(history, rows);
         Ok(())
     }
 }

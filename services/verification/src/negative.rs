@@ -3,11 +3,11 @@
 //! Apart from L1 so that a flood of them pushes out no key that works, and bounded by number. Only
 //! tokens whose tag is valid get here: anybody else is refused before.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use keystile_domain::{
     KeyId, Position, Tick,
-    log::{ChangeKind, LogRow},
+    log::{ChangeKind, History, LogRow},
     token::Digest,
 };
 use quick_cache::{
@@ -30,8 +30,9 @@ pub(crate) struct Negative {
 
 pub(crate) struct Negatives {
     entries: Cache<Digest, Negative, UnitWeighter, DigestPrefix>,
-    /// The last row that created a key. A kid that was unknown before it may be known now.
-    last_created: AtomicU64,
+    /// The last row that created a key, of the history that is followed; `None` before the first. A
+    /// kid that was unknown before it may be known now.
+    last_created: RwLock<Option<Position>>,
 }
 
 impl Negatives {
@@ -43,7 +44,7 @@ impl Negatives {
             DigestPrefix::default(),
             DefaultLifecycle::default(),
         );
-        Self { entries, last_created: AtomicU64::new(0) }
+        Self { entries, last_created: RwLock::default() }
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<Negative> {
@@ -61,20 +62,30 @@ impl Negatives {
     /// Has no key been created since? An entry that names a key answers to that key's tombstones
     /// instead.
     pub(crate) fn still_unknown(&self, negative: &Negative) -> bool {
-        negative.key.is_some() || negative.as_of.seq >= self.last_created.load(Ordering::Acquire)
+        // In whichever history it is by now: the one that admitted the entry may be over.
+        let known = || *self.last_created.read().unwrap_or_else(PoisonError::into_inner);
+        negative.key.is_some() || known().is_some_and(|last| negative.as_of.reaches(&last))
     }
 
     /// Hears of rows before they are acknowledged and before the lease is extended over them.
-    pub(crate) fn apply(&self, rows: &[LogRow]) {
+    pub(crate) fn apply(&self, history: &History, rows: &[LogRow]) {
         let created = rows.iter().rev().find(|row| row.kind == ChangeKind::KeyCreated);
         if let Some(row) = created {
-            self.last_created.fetch_max(row.seq, Ordering::AcqRel);
+            self.created(Position { history: *history, seq: row.seq });
+        }
+    }
+
+    /// Goes forward only, unless into another history.
+    fn created(&self, at: Position) {
+        let mut last = self.last_created.write().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| !last.reaches(&at)) {
+            *last = Some(at);
         }
     }
 
     /// Forgets everything, up to row `begin` of a history that may be another.
-    pub(crate) fn reset(&self, begin: u64) {
+    pub(crate) fn reset(&self, begin: Position) {
         self.entries.clear();
-        self.last_created.store(begin, Ordering::Release);
+        self.created(begin);
     }
 }
