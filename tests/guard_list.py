@@ -285,6 +285,15 @@ GUARDS = [
     Guard("9", "W is that of the lease that a follower was given", f"{ISSUANCE}/barrier.rs",
           {"change.since + self.terms.wait_for(lease_ttl)": "{ let _ = lease_ttl; change.since + self.terms.wait() }"},
           "keystile-issuance", "a_cut_waits_out_the_lease_that_each_follower_was_given"),
+    Guard("9", "the epoch's lock is taken", f"{ISSUANCE}/store/sql/tx.rs",
+          {""".col_expr(epoch::Column::Head, Expr::col(epoch::Column::Head).add(0))
+            .filter(epoch::Column::Id.eq(EPOCH))""":
+           """.col_expr(epoch::Column::Head, Expr::col(epoch::Column::Head).add(0))
+            .filter(epoch::Column::Id.eq(EPOCH + 1))"""},
+          "keystile-issuance", "whoever_takes_the_lock_has_seen_what_was_committed_under_it"),
+    Guard("9", "an embedded start waits for followers that ran elsewhere", f"{ISSUANCE}/service.rs",
+          {"earlier.iter().filter(|follower| follower.local)": "earlier.iter()"},
+          "keystile-issuance", "an_embedded_start_waits_for_a_follower_that_ran_elsewhere"),
     Guard("9", "a retiring follower is counted for the lease it was given", f"{ISSUANCE}/log/retire.rs",
           {"self.terms.wait_for(follower.lease_ttl) * 2": "self.terms.wait() * 2"},
           "keystile-issuance", "a_retiring_follower_is_counted_for_twice_the_lease_that_it_was_given"),

@@ -146,6 +146,8 @@ pub(crate) struct Committed {
     /// What it returns.
     pub(crate) after: After,
     pub(crate) waiting: Waiting,
+    /// Its receipt, if its barrier is known to be over.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// How a change ended.
@@ -186,7 +188,9 @@ impl Service {
             }
             let after = change.repeat(&mut *tx, &made).await?;
             let waiting = self.found(tx, position(made.seq)).await?;
-            return Ok(Committed { operation: Some(made), id: ask.operation, after, waiting });
+            let receipt = self.recorded(made.seq).await?;
+            let (operation, id) = (Some(made), ask.operation);
+            return Ok(Committed { operation, id, after, waiting, receipt });
         }
         let at = self.now();
         let effect = match change.apply(&mut *tx, at).await? {
@@ -195,7 +199,8 @@ impl Service {
                 let cut = tx.last_cut(ask.team, change.scope()).await?;
                 let (id, seq) = cut.map_or((ask.operation, 0), |cut| (cut.id, cut.seq));
                 let waiting = self.found(tx, position(seq)).await?;
-                return Ok(Committed { operation: cut, id, after, waiting });
+                let receipt = self.recorded(seq).await?;
+                return Ok(Committed { operation: cut, id, after, waiting, receipt });
             }
         };
         let row = LogRow {
@@ -229,6 +234,7 @@ impl Service {
             id: operation.id,
             after: effect.result,
             waiting: Waiting { position: position(row.seq), followers, since },
+            receipt: None,
         })
     }
 
@@ -278,9 +284,21 @@ impl Service {
         Ok(Waiting { position, followers, since })
     }
 
+    /// The receipt that the trail has of a cut: its barrier is over, and so the commit before that
+    /// was heard of. Not in a history that is not settled, where there may be leases that it did not
+    /// wait for. Read in this order, so that what was restored in between is no answer.
+    async fn recorded(&self, seq: u64) -> Result<Option<Receipt>, Error> {
+        let receipt = self.store.receipt(seq).await?;
+        let epoch = self.store.epoch().await?;
+        Ok(receipt.filter(|_| epoch.settled == epoch.history))
+    }
+
     /// Runs the barrier of a change: to its end for a cut, for a moment otherwise.
     pub(crate) async fn settle(&self, committed: &Committed, deadline: Tick) -> Outcome {
         let operation = committed.id;
+        if committed.receipt.is_some() {
+            return Outcome { operation, receipt: committed.receipt, pending: false };
+        }
         let left = deadline.since(self.clock.tick());
         if committed.operation.is_some_and(|made| made.cut) {
             let (over, recorded) = self.see_through(&committed.waiting);
@@ -331,7 +349,7 @@ impl Service {
         Ok(Outcome { operation, receipt, pending: receipt.is_none() })
     }
 
-    /// Runs the barrier of a stored cut to its end.
+    /// The receipt of a stored cut, running its barrier to the end if there is none.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the team made no such change.
@@ -343,7 +361,10 @@ impl Service {
     ) -> Result<Outcome, Error> {
         // Before the lock, which only a change that there is may take.
         let made = self.store.operation(team, operation).await?;
-        made.ok_or(Error::NotFound("change"))?;
+        let made = made.ok_or(Error::NotFound("change"))?;
+        if let Some(receipt) = self.recorded(made.seq).await? {
+            return Ok(Outcome { operation, receipt: Some(receipt), pending: false });
+        }
         let committed = retried(|| self.find(team, operation)).await?;
         Ok(self.settle(&committed, deadline).await)
     }
@@ -353,7 +374,8 @@ impl Service {
         let made = tx.operation(team, operation).await?.ok_or(Error::NotFound("change"))?;
         let position = Position { history: epoch.history, seq: made.seq };
         let waiting = self.found(tx, position).await?;
-        Ok(Committed { operation: Some(made), id: made.id, after: After::Scope, waiting })
+        let (operation, after) = (Some(made), After::Scope);
+        Ok(Committed { operation, id: made.id, after, waiting, receipt: None })
     }
 }
 

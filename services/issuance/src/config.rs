@@ -38,8 +38,9 @@ pub struct Config {
     pub cut_timeout_ms: u64,
     /// How long vault may take to check a grant.
     pub vault_timeout_ms: u64,
-    /// Is this the only process on the database, by an exclusive lock on `data_dir`? Then no
-    /// follower of an earlier run is alive. Set by whoever holds that lock, never read from a file.
+    /// Is this the only process on the database, by an exclusive lock on the `data_dir` that it is
+    /// in, and is every follower a task of it? Then no such follower of an earlier run is alive. Set
+    /// by whoever holds that lock, never read from a file.
     #[serde(skip)]
     pub embedded: bool,
 }
@@ -69,9 +70,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let rules = [
             (
-                (200..=60_000).contains(&self.lease_ttl_ms),
+                (200..=9_000).contains(&self.lease_ttl_ms),
                 "lease_ttl_ms",
-                "must be from 200 to 60000",
+                "must be from 200 to 9000",
             ),
             (
                 (50..=self.lease_ttl_ms / 2).contains(&self.renew_interval_ms)
@@ -79,12 +80,22 @@ impl Config {
                 "renew_interval_ms",
                 "must be from 50 to half of lease_ttl_ms, and at most 2500",
             ),
-            (self.drift_ppm <= 100_000, "drift_ppm", "must be at most 100000"),
+            (
+                (1_000..=100_000).contains(&self.drift_ppm),
+                "drift_ppm",
+                "must be from 1000 to 100000",
+            ),
             ((10..=10_000).contains(&self.margin_ms), "margin_ms", "must be from 10 to 10000"),
             (
                 (100..=9_900).contains(&self.cut_timeout_ms),
                 "cut_timeout_ms",
                 "must be from 100 to 9900",
+            ),
+            (
+                self.cut_timeout() > self.terms().wait(),
+                "cut_timeout_ms",
+                "must be more than W = lease_ttl_ms (1 + drift_ppm / 1000000) + margin_ms, or no \
+                 cut that waits for a dead follower is ever answered as done",
             ),
             (self.vault_timeout_ms >= 100, "vault_timeout_ms", "must be at least 100"),
         ];
@@ -128,15 +139,32 @@ mod tests {
             let config = Config { lease_ttl_ms, renew_interval_ms, ..Config::default() };
             config.validate().err().map(|refused| refused.field)
         };
-        for (lease, renew) in [(200, 50), (200, 100), (2_000, 1_000), (60_000, 50), (5_000, 2_500)]
-        {
+        for (lease, renew) in [(200, 50), (200, 100), (2_000, 1_000), (7_000, 50), (5_000, 2_500)] {
             assert_eq!(refused(lease, renew), None, "{lease} {renew}");
         }
-        for (lease, renew) in [(199, 50), (60_001, 500)] {
+        for (lease, renew) in [(199, 50), (9_001, 500)] {
             assert_eq!(refused(lease, renew), Some("lease_ttl_ms"), "{lease} {renew}");
         }
-        for (lease, renew) in [(200, 49), (200, 101), (2_000, 1_001), (60_000, 2_501)] {
+        for (lease, renew) in [(200, 49), (200, 101), (2_000, 1_001), (7_000, 2_501)] {
             assert_eq!(refused(lease, renew), Some("renew_interval_ms"), "{lease} {renew}");
+        }
+    }
+
+    #[test]
+    fn a_cut_may_take_longer_than_w() {
+        let refused = |drift_ppm, cut_timeout_ms| {
+            let config = Config { drift_ppm, cut_timeout_ms, ..Config::default() };
+            config.validate().err().map(|refused| refused.field)
+        };
+        // W is 2,120 ms with the defaults.
+        assert_eq!(refused(10_000, 2_121), None);
+        assert_eq!(refused(10_000, 2_120), Some("cut_timeout_ms"));
+        assert_eq!(refused(100_000, 2_301), None);
+        assert_eq!(refused(100_000, 2_300), Some("cut_timeout_ms"));
+        for (drift, field) in
+            [(999, Some("drift_ppm")), (1_000, None), (100_001, Some("drift_ppm"))]
+        {
+            assert_eq!(refused(drift, 8_000), field, "{drift}");
         }
     }
 }

@@ -7,11 +7,18 @@ use keystile_domain::{
     token::Kid,
 };
 
-use crate::{Error, Service, store::FactsOf};
+use crate::{
+    Error, Service,
+    store::{Epoch, FactsOf},
+};
 
 mod set_scope_status;
 
 pub use set_scope_status::NewScopeStatus;
+
+/// How many look-ups read at once: half of a pool's connections, so that in a storm of them changes
+/// and renewals find one.
+pub(crate) const READERS: usize = 4;
 
 /// A capability, or why not.
 #[derive(Debug)]
@@ -30,8 +37,13 @@ impl Service {
     /// [`Error::Store`].
     #[tracing::instrument(name = "issuance.lookup", skip_all)]
     pub async fn lookup(&self, kid: Kid) -> Result<(Position, Option<KeyFacts>), Error> {
-        let (epoch, facts) = self.store.facts(FactsOf::Kid(kid)).await?;
+        let (epoch, facts) = self.facts(FactsOf::Kid(kid)).await?;
         Ok((epoch.position(), facts))
+    }
+
+    async fn facts(&self, of: FactsOf) -> Result<(Epoch, Option<KeyFacts>), Error> {
+        let _reader = self.readers.acquire().await.map_err(|_| Error::Defect("closed readers"))?;
+        self.store.facts(of).await
     }
 
     /// Decides afresh whether a key may use a component through an account with no caller behind
@@ -46,7 +58,7 @@ impl Service {
         component: &ComponentId,
         connection: Option<ConnectionId>,
     ) -> Result<(Position, Authorized), Error> {
-        let (epoch, facts) = self.store.facts(FactsOf::Key(key)).await?;
+        let (epoch, facts) = self.facts(FactsOf::Key(key)).await?;
         let as_of = epoch.position();
         let Some(facts) = facts else {
             return Ok((as_of, Authorized::Refused(Refusal::Invalid)));

@@ -13,11 +13,15 @@ use std::{
 use keystile_contract::{SealKeys, Transport};
 use keystile_domain::{Clock, Entropy, Incarnation, Position, token::TokenKeyRing};
 use time::OffsetDateTime;
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, Error, barrier::Barrier, lease::Terms, log::Leaving, replicas::News, rpc, store::Store,
+    Config, Error, barrier::Barrier, facts::READERS, lease::Terms, log::Leaving, replicas::News,
+    rpc, store::Store,
 };
 
 /// How often the head is read, for changes of other processes whose news was lost.
@@ -56,6 +60,7 @@ pub struct Service {
     /// The head of the log, as far as this process knows.
     pub(crate) head: Arc<watch::Sender<Position>>,
     pub(crate) news: Arc<News>,
+    pub(crate) readers: Arc<Semaphore>,
     answered: Arc<Mutex<HashSet<Incarnation>>>,
     reachable: Arc<AtomicBool>,
 }
@@ -80,13 +85,16 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         barrier: Arc::new(barrier),
         head: Arc::new(watch::Sender::new(epoch.position())),
         news: Arc::default(),
+        readers: Arc::new(Semaphore::new(READERS)),
         answered: Arc::default(),
         reachable: Arc::new(AtomicBool::new(true)),
         config: Arc::new(config),
     };
     if service.config.embedded {
         let earlier = service.store.followers().await?;
-        let earlier: Vec<_> = earlier.iter().map(|follower| follower.incarnation).collect();
+        // One that ran elsewhere, as before this became one process, may hold a lease.
+        let earlier = earlier.iter().filter(|follower| follower.local);
+        let earlier: Vec<_> = earlier.map(|follower| follower.incarnation).collect();
         service.remove_followers(&earlier).await?;
     }
     Ok(service)

@@ -69,6 +69,8 @@ pub trait Store: Send + Sync + 'static {
     async fn record_answered(&self, ids: &[Incarnation], at: OffsetDateTime) -> Result<(), Error>;
     /// Adds the receipt of a cut to its row of the trail, unless that has one.
     async fn record_receipt(&self, receipt: &Receipt) -> Result<(), Error>;
+    /// The receipt that the row of the trail has, if it has one.
+    async fn receipt(&self, seq: u64) -> Result<Option<Receipt>, Error>;
     /// Stores `history` as the one that no lease of an earlier one can outlive.
     async fn settle(&self, history: History) -> Result<(), Error>;
 
@@ -140,8 +142,6 @@ pub trait Tx: Send {
     async fn remove_followers(&mut self, ids: &[Incarnation]) -> Result<(), Error>;
     /// The last row that was appended before `at`; 0 if there is none.
     async fn floor(&mut self, at: OffsetDateTime) -> Result<u64, Error>;
-    /// All rows after `after`, in order.
-    async fn log_after(&mut self, after: u64) -> Result<Vec<LogRow>, Error>;
 }
 
 /// By what a key's facts are asked for.

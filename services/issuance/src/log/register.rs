@@ -11,7 +11,7 @@ use crate::{
     store::{CACHE_LIFETIME, FollowerRecord},
 };
 
-/// The most rows that one registration is answered with, under the epoch's lock and in one message.
+/// The most rows that one registration is answered with, in one message.
 /// Whoever is further behind begins at a floor that is raised to this, as after an hour.
 const MOST_ROWS: u64 = 100_000;
 
@@ -46,7 +46,8 @@ impl Service {
     /// it, and waits for it, or is in the rows that it begins with.
     ///
     /// # Errors
-    /// [`Error::IncarnationExists`] if it registered before.
+    /// [`Error::IncarnationExists`] if it registered before; [`Error::HistoryMismatch`] if the database
+    /// went over into another history meanwhile.
     #[tracing::instrument(name = "issuance.register", skip_all, fields(role = %new.role))]
     pub async fn register(&self, new: Registration) -> Result<Registered, Error> {
         let now = self.now();
@@ -59,25 +60,33 @@ impl Service {
             lease_ttl: self.terms.lease_ttl,
             answered_at: now,
             retiring: false,
+            local: self.config.embedded,
         })
         .await?;
         let head = epoch.position();
         let furthest = furthest(&head);
         let floor = tx.floor(now - CACHE_LIFETIME).await?.max(furthest);
+        tx.commit().await?;
+        // Without the lock, for which cuts wait: what is up to the head does not change.
         let mut since_point = None;
         if let Some(point) = new.resume_from
             && reaches_back(&head, furthest, &point.position)
         {
-            let rows = tx.log_after(point.position.seq).await?;
+            let rows = self.log_between(point.position.seq, &head).await?;
             since_point = Some(rows).filter(|rows| continues(&epoch, rows, &point));
         }
         let resumed = new.resume_from.is_none() || since_point.is_some();
         let rows = match since_point {
             Some(rows) => rows,
-            None => tx.log_after(floor).await?,
+            None => self.log_between(floor, &head).await?,
         };
-        tx.commit().await?;
         Ok(Registered { head, head_nonce: epoch.nonce, floor, rows, resumed })
+    }
+
+    /// The rows after `after` up to `head`.
+    async fn log_between(&self, after: u64, head: &Position) -> Result<Vec<LogRow>, Error> {
+        let (history, rows) = self.store.log_after(after, head.seq - after).await?;
+        if history == head.history { Ok(rows) } else { Err(Error::HistoryMismatch) }
     }
 }
 

@@ -32,8 +32,6 @@ fn terms(terms: &Terms) -> LeaseTerms {
     LeaseTerms {
         lease_ttl: Some(duration(terms.lease_ttl)),
         renew_interval: Some(duration(terms.renew_interval)),
-        drift_ppm: terms.drift_ppm,
-        margin: Some(duration(terms.margin)),
     }
 }
 

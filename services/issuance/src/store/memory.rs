@@ -254,6 +254,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn receipt(&self, seq: u64) -> Result<Option<Receipt>, Error> {
+        let state = self.0.lock().await;
+        Ok(state.audit.iter().find(|row| row.seq == seq).and_then(|row| row.receipt))
+    }
+
     async fn settle(&self, history: History) -> Result<(), Error> {
         self.0.lock().await.epoch.settled = history;
         Ok(())
@@ -394,10 +399,6 @@ impl Tx for MemoryTx {
     async fn floor(&mut self, at: OffsetDateTime) -> Result<u64, Error> {
         let before = self.draft.log.iter().filter(|(_, appended)| *appended < at);
         Ok(before.map(|(row, _)| row.seq).max().unwrap_or(0))
-    }
-
-    async fn log_after(&mut self, after: u64) -> Result<Vec<LogRow>, Error> {
-        Ok(self.draft.rows_after(after))
     }
 }
 

@@ -5,6 +5,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait, async_trait};
 mod m0001_keys;
 mod m0002_lease_ttl;
 mod m0003_receipts;
+mod m0004_local_followers;
 
 pub(super) struct Migrator;
 
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_keys::Migration),
             Box::new(m0002_lease_ttl::Migration),
             Box::new(m0003_receipts::Migration),
+            Box::new(m0004_local_followers::Migration),
         ]
     }
 }
@@ -70,6 +72,7 @@ mod tests {
             (Incarnation::from_uuid(id), Role::Verification)
         );
         assert_eq!(follower.lease_ttl, Duration::from_mins(1), "the longest that any takes");
+        assert!(!follower.local, "it may run anywhere");
     }
 
     #[tokio::test]

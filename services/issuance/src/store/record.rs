@@ -258,4 +258,6 @@ pub struct FollowerRecord {
     pub answered_at: OffsetDateTime,
     /// Is it on its way out? Then it cannot renew, and cuts still count it.
     pub retiring: bool,
+    /// Was it a task of the process that registered it, and died with that?
+    pub local: bool,
 }

@@ -183,7 +183,7 @@ async fn operation(
 async fn log_after(
     database: &impl ConnectionTrait,
     after: u64,
-    limit: Option<u64>,
+    limit: u64,
 ) -> Result<Vec<LogRow>, Error> {
     let rows = log::Entity::find()
         .filter(log::Column::Seq.gt(stored(after)))
@@ -323,7 +323,7 @@ impl Store for SqlStore {
 
     async fn log_after(&self, after: u64, limit: u64) -> Result<(History, Vec<LogRow>), Error> {
         let database = self.0.read();
-        let rows = log_after(database, after, Some(limit)).await?;
+        let rows = log_after(database, after, limit).await?;
         Ok((epoch(database).await?.history, rows))
     }
 
@@ -345,6 +345,11 @@ impl Store for SqlStore {
             .filter(audit::Column::Seq.eq(stored(receipt.seq)))
             .filter(audit::Column::Acknowledged.is_null());
         self.write(update).await
+    }
+
+    async fn receipt(&self, seq: u64) -> Result<Option<Receipt>, Error> {
+        let row = audit::Entity::find_by_id(stored(seq)).one(self.0.read()).await?;
+        row.map_or(Ok(None), |row| rows::receipt(&row))
     }
 
     async fn settle(&self, history: History) -> Result<(), Error> {

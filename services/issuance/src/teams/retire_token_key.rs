@@ -35,7 +35,9 @@ impl Service {
         if version == self.token_keys.newest() {
             return Err(Error::NewestTokenKey);
         }
-        let (mut secrets, mut after, mut last) = (0, None, None);
+        // Until a pass finds none: a process that has not heard of the newer token key may have minted
+        // with this one meanwhile.
+        let (mut secrets, mut after, mut last, mut found) = (0, None, None, 0);
         loop {
             let batch = self.store.keys_under_token_key(version, after, BATCH).await?;
             for (team, id) in &batch {
@@ -54,7 +56,7 @@ impl Service {
                 };
                 match self.commit(&ask, &change).await {
                     Ok(committed) => {
-                        secrets += change.edit.cut.into_inner();
+                        found += change.edit.cut.into_inner();
                         last = Some(committed.id);
                         self.see_through(&committed.waiting);
                     }
@@ -65,7 +67,11 @@ impl Service {
             }
             match batch.last() {
                 Some((_, id)) => after = Some(*id),
-                None => break,
+                None if found == 0 => break,
+                None => {
+                    secrets += found;
+                    (after, found) = (None, 0);
+                }
             }
         }
         let operation: OperationId = last.unwrap_or_else(|| self.new_operation());

@@ -264,6 +264,33 @@ async fn another_process_resumes_a_cut_by_waiting_w_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeated_cut_returns_its_receipt_at_once_unless_the_history_is_not_settled() {
+    let memory = MemoryStore::new(HISTORY, Nonce([0; 16]));
+    let world = World::over(Arc::new(memory.clone()), ring()).await;
+    let owner = world.team().await;
+    Follower::register(&world).await;
+    let outcome = revoke(&world, &owner, None).await.await.expect("joins").expect("an outcome");
+    let operation_id = outcome.operation_id.clone();
+    let first = receipt(Some(outcome));
+    let again = async || {
+        let start = world.clock.tick();
+        let request = world.by(&owner, GetCutRequest { operation_id: operation_id.clone() });
+        let answer = world.keys().get_cut(request).await.expect("found").into_inner();
+        (receipt(answer.outcome), world.clock.tick().since(start))
+    };
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let (kept, took) = again().await;
+    assert_eq!((kept.seq, kept.waited_out), (first.seq, 1));
+    assert_eq!(elapsed(&kept).as_micros(), elapsed(&first).as_micros());
+    assert!(took < MOMENT, "{took:?}");
+
+    // There may be leases of before that this database knows nothing of.
+    memory.fork(History { database: [2; 16], timeline: 0 }).await;
+    let (_, took) = again().await;
+    assert!(took >= Terms::default().wait(), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_takes_nothing_away_waits_a_moment_at_most() {
     let world = World::memory().await;
     let owner = world.team().await;

@@ -97,8 +97,8 @@ impl Parts<'_> {
         ways: &mut Ways<'_>,
         together: bool,
     ) -> anyhow::Result<keystile_issuance::Service> {
-        // Followers of an earlier run are gone only if they were in that process, too.
-        let embedded = together && self.stores.all_files();
+        // Followers are tasks of this process, and of no other that is alive.
+        let embedded = together && self.stores.held(Role::Issuance);
         let config = keystile_issuance::Config { embedded, ..self.settings.issuance.clone() };
         let deps = keystile_issuance::Deps {
             clock: clock(),

@@ -12,7 +12,7 @@ use keystile_runtime::{
     DataDir,
     secrets::{self, Absent, Secrets},
 };
-use keystile_sql::{Backend, Database, Pool};
+use keystile_sql::{Database, Pool};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{Settings, advice::Advice};
@@ -23,7 +23,10 @@ const ATTEMPTS: u32 = 60;
 const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The URL of each durable role's database.
-pub(crate) struct Urls(BTreeMap<Role, SecretString>);
+pub(crate) struct Urls {
+    urls: BTreeMap<Role, SecretString>,
+    data_dir: PathBuf,
+}
 
 impl Urls {
     /// Those of `roles`, of which some have none.
@@ -38,26 +41,29 @@ impl Urls {
             };
             Some((role, configured.clone().unwrap_or_else(|| file(&settings.data_dir, role))))
         };
-        Self(roles.iter().copied().filter_map(url).collect())
+        let urls = roles.iter().copied().filter_map(url).collect();
+        Self { urls, data_dir: settings.data_dir.clone() }
     }
 
     /// Is any of them a file? Then whoever uses it holds the data directory.
     pub(crate) fn any_file(&self) -> bool {
-        self.0.values().any(|url| path(url).is_some())
+        self.urls.values().any(|url| path(url).is_some())
     }
 
     /// Is nothing stored yet? Of a server one cannot know before asking, and it is shared: never.
     pub(crate) fn all_new(&self) -> bool {
-        self.0.values().all(|url| path(url).is_some_and(|path| !path.exists()))
+        self.urls.values().all(|url| path(url).is_some_and(|path| !path.exists()))
     }
 
     /// Connects to every one, waiting for those that do not answer yet.
     pub(crate) async fn connect(&self) -> anyhow::Result<Stores> {
-        let mut stores = BTreeMap::new();
-        for (role, url) in &self.0 {
-            stores.insert(*role, connect(*role, url).await?);
+        let mut databases = BTreeMap::new();
+        for (role, url) in &self.urls {
+            databases.insert(*role, connect(*role, url).await?);
         }
-        Ok(Stores(stores))
+        let files = self.urls.iter().filter_map(|(role, url)| Some((*role, path(url)?)));
+        let held = files.filter(|(_, path)| is_in(path, &self.data_dir)).map(|(role, _)| role);
+        Ok(Stores { databases, held: held.collect() })
     }
 }
 
@@ -74,6 +80,13 @@ fn path(url: &SecretString) -> Option<PathBuf> {
     let rest = url.expose_secret().strip_prefix("sqlite:")?;
     let path = rest.trim_start_matches("//").split('?').next().unwrap_or_default();
     Some(path.replace("%23", "#").replace("%3F", "?").replace("%25", "%").into())
+}
+
+/// Is the file, which is there, in that very directory?
+fn is_in(file: &Path, dir: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(file).and_then(|file| file.parent().map(Path::to_owned)) == real(dir)
+        && real(dir).is_some()
 }
 
 async fn connect(role: Role, url: &SecretString) -> anyhow::Result<Database> {
@@ -96,22 +109,27 @@ async fn connect(role: Role, url: &SecretString) -> anyhow::Result<Database> {
 }
 
 /// A connection to the database of each durable role.
-pub(crate) struct Stores(BTreeMap<Role, Database>);
+pub(crate) struct Stores {
+    databases: BTreeMap<Role, Database>,
+    /// Whose are files in the data directory.
+    held: BTreeSet<Role>,
+}
 
 impl Stores {
     /// That of `role`, which is durable and runs here.
     pub(crate) fn of(&self, role: Role) -> anyhow::Result<Database> {
-        self.0.get(&role).cloned().with_context(|| format!("{role} has no database here"))
+        self.databases.get(&role).cloned().with_context(|| format!("{role} has no database here"))
     }
 
-    /// Are they all files here? Then whoever holds the data directory is their only user.
-    pub(crate) fn all_files(&self) -> bool {
-        self.0.values().all(|database| database.backend() == Backend::Sqlite)
+    /// Is the database of `role` a file in the data directory? Then whoever holds that is its only
+    /// user.
+    pub(crate) fn held(&self, role: Role) -> bool {
+        self.held.contains(&role)
     }
 
     /// Brings every schema up to date.
     pub(crate) async fn migrate(&self) -> anyhow::Result<()> {
-        for (role, database) in &self.0 {
+        for (role, database) in &self.databases {
             let migrated = match role {
                 Role::Issuance => keystile_issuance::store::sql::migrate(database)
                     .await

@@ -41,11 +41,8 @@ mod tests {
             message.seconds = seconds;
             Some(message)
         };
-        let message = proto::LeaseTerms {
-            lease_ttl: seconds(lease),
-            renew_interval: seconds(renew),
-            ..Default::default()
-        };
+        let message =
+            proto::LeaseTerms { lease_ttl: seconds(lease), renew_interval: seconds(renew) };
         LeaseTerms::read(Some(&message)).is_ok()
     }
 

@@ -208,8 +208,6 @@ impl LogService for LogDouble {
             terms: Some(LeaseTerms {
                 lease_ttl: Some(convert::duration(LEASE)),
                 renew_interval: Some(convert::duration(state.renew_interval)),
-                drift_ppm: 10_000,
-                margin: Some(convert::duration(LEASE / 20)),
             }),
         }))
     }

@@ -19,7 +19,6 @@ counts! {
     Seed: "seeds",
     CutAcknowledged: "cuts returned: every follower acknowledged",
     CutWaited: "cuts returned: waited out",
-    CutRetired: "cuts returned: a retired follower was not waited for",
     CutTimed: "cuts whose time was held against W",
     CutPending: "cuts answered as pending, then resumed",
     Give: "changes that give access",

@@ -205,12 +205,8 @@ impl Hand {
     /// Counts a cut that is over.
     fn count(&self, outcome: &Outcome) {
         let Some(receipt) = &outcome.receipt else { return };
-        let retired = !self.world.database.removed.lock().expect("sound").is_empty();
-        self.world.count(match (receipt.waited_out, retired) {
-            (0, true) => What::CutRetired,
-            (0, false) => What::CutAcknowledged,
-            _ => What::CutWaited,
-        });
+        let waited = receipt.waited_out > 0;
+        self.world.count(if waited { What::CutWaited } else { What::CutAcknowledged });
     }
 
     async fn send(

@@ -309,6 +309,9 @@ impl Store for SimStore {
         let rng = &self.way.rng.next("record_receipt");
         self.write(rng, async |rows| rows.record_receipt(receipt).await).await
     }
+    async fn receipt(&self, seq: u64) -> Result<Option<Receipt>, Error> {
+        self.read("receipt", async |rows| rows.receipt(seq).await).await?
+    }
     async fn settle(&self, history: History) -> Result<(), Error> {
         let rng = &self.way.rng.next("settle");
         self.write(rng, async |rows| rows.settle(history).await).await
@@ -480,10 +483,6 @@ impl Tx for SimTx {
     }
     async fn floor(&mut self, at: OffsetDateTime) -> Result<u64, Error> {
         self.inner.floor(at).await
-    }
-    async fn log_after(&mut self, after: u64) -> Result<Vec<LogRow>, Error> {
-        self.way.travel(&self.rng).await;
-        self.inner.log_after(after).await
     }
 }
 

@@ -215,7 +215,7 @@ impl World {
         let config = issuance::Config {
             lease_ttl_ms: u64::try_from(LEASE.as_millis()).unwrap_or(0),
             renew_interval_ms: 250,
-            drift_ppm: if exact { 0 } else { DRIFT_PPM },
+            drift_ppm: if exact { 1_000 } else { DRIFT_PPM },
             margin_ms: u64::try_from(MARGIN.as_millis()).unwrap_or(0),
             cut_timeout_ms: 3_000,
             ..issuance::Config::default()

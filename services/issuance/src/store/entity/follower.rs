@@ -12,6 +12,7 @@ pub(crate) struct Model {
     pub(crate) lease_ttl_ms: i64,
     pub(crate) answered_at: i64,
     pub(crate) retiring: bool,
+    pub(crate) local: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -202,7 +202,7 @@ pub(super) fn audit(row: audit::Model) -> Result<AuditRecord, Error> {
     })
 }
 
-fn receipt(row: &audit::Model) -> Result<Option<Receipt>, Error> {
+pub(super) fn receipt(row: &audit::Model) -> Result<Option<Receipt>, Error> {
     let (Some(acknowledged), Some(waited_out), Some(elapsed)) =
         (row.acknowledged, row.waited_out, row.elapsed_us)
     else {
@@ -359,6 +359,7 @@ pub(super) fn follower(row: &follower::Model) -> Result<FollowerRecord, Error> {
         lease_ttl: Duration::from_millis(unstored(row.lease_ttl_ms, "lease_ttl_ms")?),
         answered_at: from_micros(row.answered_at)?,
         retiring: row.retiring,
+        local: row.local,
     })
 }
 
@@ -370,5 +371,6 @@ pub(super) fn new_follower(record: &FollowerRecord) -> follower::ActiveModel {
         lease_ttl_ms: Set(i64::try_from(record.lease_ttl.as_millis()).unwrap_or(i64::MAX)),
         answered_at: Set(micros(record.answered_at)),
         retiring: Set(record.retiring),
+        local: Set(record.local),
     }
 }

@@ -263,8 +263,4 @@ impl Tx for SqlTx {
             .await?;
         last.flatten().map_or(Ok(0), seq)
     }
-
-    async fn log_after(&mut self, after: u64) -> Result<Vec<LogRow>, Error> {
-        super::log_after(self.database(), after, None).await
-    }
 }

@@ -129,6 +129,18 @@ impl Bench {
         row
     }
 
+    fn follower(&self) -> FollowerRecord {
+        FollowerRecord {
+            incarnation: Incarnation::generate(NOW, &self.entropy),
+            role: Role::Vault,
+            since: 1,
+            lease_ttl: Duration::from_millis(1_234),
+            answered_at: NOW,
+            retiring: false,
+            local: true,
+        }
+    }
+
     /// A stored team with one key.
     async fn stored(&self) -> (TeamRecord, KeyRecord) {
         let team = self.team();
@@ -214,10 +226,35 @@ async fn the_log_counts_without_gaps_and_names_its_predecessors() {
         assert_eq!((epoch.head, epoch.nonce), (2, second.nonce));
         let (history, rows) = bench.store.log_after(0, 1).await.expect("reads");
         assert_eq!((history, rows), (genesis.history, vec![first]));
+        let (_, rows) = bench.store.log_after(1, 5).await.expect("reads");
+        assert_eq!(rows, vec![second]);
         let mut tx = bench.store.begin().await.expect("begins");
-        assert_eq!(tx.log_after(1).await.expect("reads"), vec![second]);
         assert_eq!(tx.floor(NOW - time::Duration::hours(1)).await.expect("reads"), 1);
         assert_eq!(tx.floor(NOW - time::Duration::hours(3)).await.expect("reads"), 0);
+    }
+}
+
+#[tokio::test]
+async fn whoever_takes_the_lock_has_seen_what_was_committed_under_it() {
+    for bench in benches().await {
+        let mut first = bench.store.begin().await.expect("begins");
+        let epoch = first.lock_epoch().await.expect("locks");
+        let store = Arc::clone(&bench.store);
+        let mut second = tokio::spawn(async move {
+            let mut tx = store.begin().await.expect("begins");
+            let epoch = tx.lock_epoch().await.expect("locks");
+            (epoch, tx.followers().await.expect("reads"))
+        });
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut second).await;
+        assert!(early.is_err(), "the lock is taken");
+        let row = bench.row(&epoch, Scope::Team(bench.team().id));
+        let follower = bench.follower();
+        first.append(&row, NOW).await.expect("appends");
+        first.insert_follower(&follower).await.expect("inserts");
+        first.commit().await.expect("commits");
+        let (epoch, followers) = second.await.expect("goes on");
+        assert_eq!((epoch.head, epoch.nonce), (1, row.nonce));
+        assert_eq!(followers, [follower]);
     }
 }
 
@@ -243,6 +280,9 @@ async fn the_first_receipt_of_a_cut_is_the_one_that_the_trail_keeps() {
         let rows = bench.store.list_audit(&query).await.expect("reads");
         let receipts: Vec<_> = rows.iter().map(|row| row.receipt).collect();
         assert_eq!(receipts, [Some(receipt(3, 1_234)), None]);
+        for (seq, expected) in [(1, None), (2, receipts[0]), (3, None)] {
+            assert_eq!(bench.store.receipt(seq).await.expect("reads"), expected);
+        }
     }
 }
 
@@ -254,14 +294,7 @@ async fn a_renewal_reads_head_tail_and_follower_at_once() {
         let unknown = bench.store.renewal(incarnation, 0).await.expect("reads");
         assert_eq!(unknown.live, None);
         assert_eq!((unknown.epoch.head, unknown.rows), (1, vec![row]));
-        let follower = FollowerRecord {
-            incarnation,
-            role: Role::Vault,
-            since: 1,
-            lease_ttl: Duration::from_millis(1_234),
-            answered_at: NOW,
-            retiring: false,
-        };
+        let follower = FollowerRecord { incarnation, ..bench.follower() };
         let mut tx = bench.store.begin().await.expect("begins");
         tx.insert_follower(&follower).await.expect("inserts");
         tx.commit().await.expect("commits");
