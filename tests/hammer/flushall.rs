@@ -237,6 +237,9 @@ async fn flush(extent: Extent) {
 
     assert!(verifiers.tally.wrong().is_empty(), "{:?}", verifiers.tally.wrong());
     assert_eq!(verifiers.tally.early.load(Relaxed), 0, "a live key was refused");
+    let (unavailable, allowed) = (&verifiers.tally.unavailable, &verifiers.tally.allowed);
+    let (unavailable, allowed) = (unavailable.load(Relaxed), allowed.load(Relaxed));
+    assert!(unavailable * 100 <= allowed, "{unavailable} of {allowed} had no answer");
     // An empty cache costs a look-up a key: else it was not asked.
     assert!(all[2] > 0.9 && all[2] <= 1.1, "{} look-ups a key", all[2]);
 }

@@ -115,7 +115,8 @@ impl<const NODES: usize> State<NODES> {
         if (0..INCARNATIONS).filter(waits_for).any(missing) {
             return if waited == config.wait() { Return::ByTime } else { Return::NotYet };
         }
-        if self.incarnations.iter().any(|of| of.registration == Registration::Removed) {
+        let removed = |n: &usize| self.incarnations[*n].registration == Registration::Removed;
+        if (0..INCARNATIONS).filter(removed).any(missing) {
             return Return::ByRetirement;
         }
         Return::ByAcknowledgement
