@@ -82,8 +82,8 @@ impl Given {
                     AuthScheme::ApiKey { place, name } => Some((*place, name.clone())),
                     AuthScheme::Basic
                     | AuthScheme::Bearer
-                    | AuthScheme::OAuth2 { .. }
-                    | AuthScheme::OpenIdConnect { .. } => None,
+                    | AuthScheme::OAuth2(_)
+                    | AuthScheme::OpenIdConnect(_) => None,
                 });
                 match place.ok_or(absent("this app takes no api key"))? {
                     (KeyPlace::Header, name) => {

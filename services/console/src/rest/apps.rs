@@ -46,7 +46,7 @@ pub(super) enum Scheme {
     Basic,
     /// A token in `Authorization`.
     Bearer,
-    /// OAuth 2, authorization code grant.
+    /// OAuth 2.
     Oauth2 { scopes: Vec<String> },
     /// `OpenID` Connect.
     OpenIdConnect { url: String },
@@ -64,10 +64,12 @@ impl Scheme {
             },
             AuthScheme::Basic => Self::Basic,
             AuthScheme::Bearer => Self::Bearer,
-            AuthScheme::OAuth2 { scopes, .. } => {
-                Self::Oauth2 { scopes: scopes.keys().cloned().collect() }
+            AuthScheme::OAuth2(oauth) => {
+                Self::Oauth2 { scopes: oauth.scopes().into_keys().map(str::to_owned).collect() }
             }
-            AuthScheme::OpenIdConnect { url } => Self::OpenIdConnect { url: url.to_string() },
+            AuthScheme::OpenIdConnect(connect) => {
+                Self::OpenIdConnect { url: connect.url.to_string() }
+            }
         }
     }
 }

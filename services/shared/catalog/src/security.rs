@@ -1,11 +1,14 @@
 //! How a connection proves itself to an app: `securitySchemes` and `security`.
 
+mod oauth;
+
 use std::collections::BTreeMap;
 
 use url::Url;
 
+pub use self::oauth::{AuthorizationCode, ClientCredentials, OAuth2, OpenIdConnect};
 use crate::{
-    headers, limits,
+    extension, headers, limits,
     reference::{Node, References},
     report::{Line, Report},
 };
@@ -33,22 +36,10 @@ pub enum AuthScheme {
     Basic,
     /// A token in `Authorization` (RFC 6750).
     Bearer,
-    /// Authorization code grant (RFC 6749).
-    OAuth2 {
-        /// Where the person consents.
-        authorization_url: Url,
-        /// Where codes become tokens.
-        token_url: Url,
-        /// Where tokens are refreshed, if elsewhere.
-        refresh_url: Option<Url>,
-        /// Scopes and what they allow.
-        scopes: BTreeMap<String, String>,
-    },
-    /// Discovery (`OpenID` Connect Discovery 1.0).
-    OpenIdConnect {
-        /// The discovery document.
-        url: Url,
-    },
+    /// Tokens of an authorization server.
+    OAuth2(Box<OAuth2>),
+    /// Tokens of an authorization server that describes itself.
+    OpenIdConnect(Box<OpenIdConnect>),
 }
 
 /// The schemes of a document by the names that its operations use.
@@ -66,7 +57,7 @@ impl Schemes {
         for (name, node) in all.iter().flat_map(Node::members) {
             schemes.declared = true;
             let node = Node { value: node.value, pointer: node.pointer };
-            let scheme = references.resolve(node).and_then(|node| scheme(&node));
+            let scheme = references.resolve(node).and_then(|node| scheme(&node, report));
             if let Some(scheme) = report.keep(scheme) {
                 schemes.by_name.insert(name.to_owned(), scheme);
             }
@@ -95,7 +86,7 @@ impl Schemes {
             match names.as_slice() {
                 [] => usable = true,
                 [(name, asked)] => match self.by_name.get(*name) {
-                    Some(AuthScheme::OAuth2 { .. } | AuthScheme::OpenIdConnect { .. }) => {
+                    Some(AuthScheme::OAuth2(_) | AuthScheme::OpenIdConnect(_)) => {
                         usable = true;
                         let asked = asked
                             .items()
@@ -130,7 +121,7 @@ impl AuthScheme {
                 KeyPlace::Query => own == name,
             },
             // RFC 6750 section 2.3: bearer tokens may travel in the query under this name.
-            Self::Bearer | Self::OAuth2 { .. } | Self::OpenIdConnect { .. } => {
+            Self::Bearer | Self::OAuth2(_) | Self::OpenIdConnect(_) => {
                 at == KeyPlace::Query && name == "access_token"
             }
             Self::ApiKey { .. } | Self::Basic => false,
@@ -138,8 +129,15 @@ impl AuthScheme {
     }
 }
 
-fn scheme(node: &Node<'_>) -> Result<AuthScheme, Line> {
-    match node.text("type").unwrap_or_default() {
+fn scheme(node: &Node<'_>, report: &mut Report) -> Result<AuthScheme, Line> {
+    let kind = node.text("type").unwrap_or_default();
+    for (name, extension) in node.members() {
+        let own = name == extension::OAUTH && matches!(kind, "oauth2" | "openIdConnect");
+        if name.starts_with("x-keystile-") && !own {
+            report.add(extension.line("not known here"));
+        }
+    }
+    match kind {
         "apiKey" => {
             let name = node.text("name").unwrap_or_default();
             let place = match node.text("in").unwrap_or_default() {
@@ -155,40 +153,26 @@ fn scheme(node: &Node<'_>) -> Result<AuthScheme, Line> {
             "bearer" => Ok(AuthScheme::Bearer),
             _ => Err(node.line("only the HTTP schemes basic and bearer are mapped")),
         },
-        "oauth2" => oauth2(node),
-        "openIdConnect" => Ok(AuthScheme::OpenIdConnect { url: web(node, "openIdConnectUrl")? }),
+        "oauth2" => Ok(AuthScheme::OAuth2(Box::new(oauth::oauth2(node, report)?))),
+        "openIdConnect" => Ok(AuthScheme::OpenIdConnect(Box::new(oauth::open_id_connect(node)?))),
         _ => Err(node.line("this type of security scheme is not mapped")),
     }
 }
 
-fn oauth2(node: &Node<'_>) -> Result<AuthScheme, Line> {
-    let Some(flow) = node.child("flows").and_then(|flows| flows.child("authorizationCode")) else {
-        return Err(node.line("only the authorization code flow is mapped"));
-    };
-    let scopes = flow.child("scopes");
-    Ok(AuthScheme::OAuth2 {
-        authorization_url: web(&flow, "authorizationUrl")?,
-        token_url: web(&flow, "tokenUrl")?,
-        refresh_url: flow.child("refreshUrl").map(|_| web(&flow, "refreshUrl")).transpose()?,
-        scopes: scopes
-            .iter()
-            .flat_map(Node::members)
-            .map(|(name, text)| {
-                (name.to_owned(), text.value.as_str().unwrap_or_default().to_owned())
-            })
-            .collect(),
-    })
+/// The web address in the member `name`.
+fn web(node: &Node<'_>, name: &str) -> Result<Url, Line> {
+    node.text(name)
+        .and_then(web_address)
+        .ok_or_else(|| node.line(format!("{name} is not an absolute web address")))
 }
 
 /// An absolute web address without a user or a fragment.
-fn web(node: &Node<'_>, name: &str) -> Result<Url, Line> {
-    node.text(name)
-        .and_then(|text| Url::parse(text).ok())
-        .filter(|url| {
-            matches!(url.scheme(), "https" | "http")
-                && url.username().is_empty()
-                && url.password().is_none()
-                && url.fragment().is_none()
-        })
-        .ok_or_else(|| node.line(format!("{name} is not an absolute web address")))
+pub(crate) fn web_address(text: &str) -> Option<Url> {
+    let fits = |url: &Url| {
+        matches!(url.scheme(), "https" | "http")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+    };
+    (text.len() <= limits::ADDRESS_BYTES).then(|| Url::parse(text).ok())?.filter(fits)
 }

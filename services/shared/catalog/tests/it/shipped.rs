@@ -111,15 +111,15 @@ fn each_app_is_reached_and_connected_to_as_its_reference_says() {
         let reference = component.reference.as_ref().expect("a reference");
         assert!(reference.as_str().starts_with("http://127.0.0.1:4321/openapi.yaml#"));
     }
-    let AuthScheme::OAuth2 { authorization_url, token_url, scopes, .. } = &app("gmail").security[0]
-    else {
+    let AuthScheme::OAuth2(oauth) = &app("gmail").security[0] else {
         panic!("gmail connects with OAuth");
     };
-    assert_eq!(authorization_url.as_str(), "https://accounts.google.com/o/oauth2/v2/auth");
-    assert_eq!(token_url.as_str(), "https://oauth2.googleapis.com/token");
+    let code = oauth.authorization_code.as_ref().expect("a person consents");
+    assert_eq!(code.authorization_url.as_str(), "https://accounts.google.com/o/oauth2/v2/auth");
+    assert_eq!(code.token_url.as_str(), "https://oauth2.googleapis.com/token");
     // Whatever an operation asks for, its scheme explains.
     for component in app("gmail").components.values() {
-        assert!(component.scopes.iter().all(|scope| scopes.contains_key(scope)));
+        assert!(component.scopes.iter().all(|scope| code.scopes.contains_key(scope)));
     }
     let github = app("github").delivery.as_ref().expect("github's deliveries");
     assert!(matches!(&github.event, Some(Part::Header(name)) if name.name() == "x-github-event"));
