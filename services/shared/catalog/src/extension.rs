@@ -7,6 +7,10 @@
 //! # A picture of the app: a `data:image/…` URI or the text of an SVG.
 //! x-keystile-icon: data:image/svg+xml;base64,…
 //!
+//! # How much the provider takes from one connection: requests at once (1 to 100), and so many
+//! # requests in any such time (up to 1,000,000 in up to 86,400 seconds). Each may stand alone.
+//! x-keystile-limits: { concurrency: 10, requests: 100, per: 60 }
+//!
 //! # How the provider signs the webhooks that it sends.
 //! x-keystile-signature:
 //!   algorithm: hmac-sha256            # or hmac-sha1, hmac-sha512
@@ -65,6 +69,7 @@
 //!                                           # left out
 //! ```
 
+mod connection;
 mod delivery;
 mod oauth;
 mod poll;
@@ -73,6 +78,7 @@ mod signature;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 pub use self::{
+    connection::{ConnectionLimits, Rate},
     delivery::Delivery,
     oauth::{ClientAuthentication, Dialect, Issuer, ScopeSeparator},
     poll::{Cursor, CursorKind, Poll},
@@ -86,8 +92,13 @@ use crate::{
 };
 
 /// The extensions that stand at the top of a document.
-pub(crate) const TOP: [&str; 4] =
-    ["x-keystile-icon", "x-keystile-signature", "x-keystile-delivery", "x-keystile-poll"];
+pub(crate) const TOP: [&str; 5] = [
+    "x-keystile-icon",
+    "x-keystile-limits",
+    "x-keystile-signature",
+    "x-keystile-delivery",
+    "x-keystile-poll",
+];
 
 /// The extension that stands in a security scheme.
 pub(crate) const OAUTH: &str = "x-keystile-oauth";

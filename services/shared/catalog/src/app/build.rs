@@ -64,6 +64,7 @@ pub(super) fn app(key: AppKey, source: &str) -> Result<(App, Report), Error> {
         server: server(&root, &mut report),
         connects: schemes.declared,
         security: schemes.into_list(),
+        limits: extension::top(&root, "x-keystile-limits", &mut report).unwrap_or_default(),
         signature: extension::top(&root, "x-keystile-signature", &mut report),
         delivery: extension::top(&root, "x-keystile-delivery", &mut report),
         components: build.components,
