@@ -3,6 +3,9 @@
 //! All of them stand at the top of the document, except `x-keystile-event` and `x-keystile-oauth`,
 //! and all are optional.
 //!
+//! Besides, a key of `paths` may end in a fragment, which is never sent: `/graphql#createIssue` and
+//! `/graphql#listTeams` are two operations on one path.
+//!
 //! ```yaml
 //! # A picture of the app: a `data:image/…` URI or the text of an SVG.
 //! x-keystile-icon: data:image/svg+xml;base64,…

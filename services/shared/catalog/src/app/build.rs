@@ -173,7 +173,7 @@ impl<'a> Build<'a> {
 
     fn action(&mut self, site: &Site<'a>, schemes: &Schemes) -> Result<Component, Line> {
         let node = &site.node;
-        let derived = format!("{} {}", site.method.as_str().to_lowercase(), site.path);
+        let derived = format!("{} {}", site.method.as_str().to_lowercase(), site.key);
         let name = node.text("operationId").unwrap_or(&derived);
         let id = self.id(node, ComponentKind::Action, name)?;
         let security = node.child("security").or_else(|| self.root.child("security"));

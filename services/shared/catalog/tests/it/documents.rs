@@ -247,10 +247,61 @@ fn what_cannot_be_sent_is_left_out_or_costs_the_operation() {
 
 #[test]
 fn paths_that_climb_or_lie_are_left_out() {
-    for path in ["/../admin", "/a/./b", "/a/{x}", "/a?b=c", "/a#b", "/a%2e", "a", "/{", "/a\\b"] {
+    for path in [
+        "/../admin",
+        "/a/./b",
+        "/a/{x}",
+        "/a?b=c",
+        "/a%2e",
+        "a",
+        "/{",
+        "/a\\b",
+        "/a#",
+        "/a#b#c",
+        "/a#b/c",
+        "/a#{x}",
+        "/a#b?c",
+        "/a#b c",
+        "/..#b",
+        "/a/{x}#b",
+        "a#b",
+        "#b",
+    ] {
         let (app, report) = parse(&operation("get", path, json!({})));
         assert!(app.components.is_empty(), "{path}");
         assert!(!report.is_empty(), "{path}");
+    }
+}
+
+#[test]
+fn operations_that_share_a_path_are_told_apart_by_a_fragment_that_is_not_sent() {
+    let operation = |query: &str| {
+        let schema = json!({ "type": "object", "required": ["query"], "properties": {
+            "query": { "const": query },
+            "variables": { "type": "object" },
+        } });
+        json!({ "requestBody": body(schema), "responses": { "204": { "description": "done" } } })
+    };
+    let mut named = operation("query { me }");
+    named["operationId"] = json!("whoAmI");
+    let (app, report) = parse(&document(json!({
+        "/graphql#me": { "post": named },
+        "/graphql#list_things": { "post": operation("query { things }") },
+        "/graphql#create.v2-x": { "post": operation("mutation { create }") },
+    })));
+    assert!(report.is_empty(), "{report:#?}");
+    let ids: Vec<_> = app.components.keys().map(ToString::to_string).collect();
+    assert_eq!(
+        ids,
+        [
+            "action.acme.post-graphql-create-v2-x",
+            "action.acme.post-graphql-list-things",
+            "action.acme.who-am-i",
+        ]
+    );
+    for component in app.components.values() {
+        let request = component.request(&app, &base(), &json!({})).expect("a request");
+        assert_eq!(request.url.as_str(), "https://api.acme.example/v1/graphql");
     }
 }
 
