@@ -80,7 +80,8 @@ impl Given {
             Self::ApiKey(value) => {
                 let place = schemes.iter().find_map(|scheme| match scheme {
                     AuthScheme::ApiKey { place, name } => Some((*place, name.clone())),
-                    AuthScheme::Basic
+                    AuthScheme::Fields(_)
+                    | AuthScheme::Basic
                     | AuthScheme::Bearer
                     | AuthScheme::OAuth2(_)
                     | AuthScheme::OpenIdConnect(_) => None,

@@ -42,6 +42,11 @@ pub(super) enum Scheme {
         place: &'static str,
         name: String,
     },
+    /// Several secrets, all of them together.
+    Fields {
+        /// What each is called.
+        labels: Vec<String>,
+    },
     /// User and password.
     Basic,
     /// A token in `Authorization`.
@@ -62,6 +67,9 @@ impl Scheme {
                 },
                 name: name.clone(),
             },
+            AuthScheme::Fields(fields) => {
+                Self::Fields { labels: fields.iter().map(|field| field.label.clone()).collect() }
+            }
             AuthScheme::Basic => Self::Basic,
             AuthScheme::Bearer => Self::Bearer,
             AuthScheme::OAuth2(oauth) => {

@@ -22,6 +22,12 @@ pub const NAME_BYTES: usize = 500;
 /// Scopes that one operation asks for.
 pub const SCOPES: usize = 50;
 
+/// API keys that make one connection together.
+pub const FIELDS: usize = 10;
+
+/// Different sets of API keys that the operations of a document want together.
+pub const COMBINATIONS: usize = 10;
+
 /// Scopes that one grant of a security scheme declares.
 pub const DECLARED_SCOPES: usize = 1_000;
 

@@ -1,8 +1,8 @@
 //! How a connection proves itself: security schemes and what refers to them.
 
-use crate::support::{lines, operation, parse};
+use crate::support::{base, document, lines, operation, parameter, parse, run};
 use keystile_catalog::{
-    AuthScheme, OAuth2,
+    AuthScheme, Field, KeyPlace, OAuth2,
     extension::{ClientAuthentication, Dialect, ScopeSeparator},
     limits,
 };
@@ -228,4 +228,122 @@ fn a_scheme_is_no_larger_than_allowed() {
         extended(json!({ "revocationUrl": format!("{base}{}", text(bytes - base.len())) }))
     };
     assert!(address(limits::ADDRESS_BYTES) && !address(limits::ADDRESS_BYTES + 1));
+}
+
+/// A document whose operations want these, with a key in each of two headers and a query.
+fn keys(securities: &[Value]) -> Value {
+    let paths = securities.iter().enumerate().map(|(n, security)| {
+        let answer = json!({ "204": { "description": "done" } });
+        (format!("/p{n}"), json!({ "get": { "security": security, "responses": answer } }))
+    });
+    let mut document = document(Value::Object(paths.collect()));
+    let key = |place, name| json!({ "type": "apiKey", "in": place, "name": name });
+    document["components"] = json!({ "securitySchemes": {
+        "app": key("header", "X-App"), "user": key("header", "X-User"),
+        "token": key("query", "token"), "same": key("header", "x-app"),
+        "basic": { "type": "http", "scheme": "basic" },
+    } });
+    document
+}
+
+fn fields(labels: &[&str]) -> AuthScheme {
+    let field = |label: &&str| {
+        let (place, name) = match *label {
+            "app" => (KeyPlace::Header, "X-App"),
+            "user" => (KeyPlace::Header, "X-User"),
+            _ => (KeyPlace::Query, "token"),
+        };
+        Field { label: (*label).to_owned(), place, name: name.to_owned() }
+    };
+    AuthScheme::Fields(labels.iter().map(field).collect())
+}
+
+#[test]
+fn keys_that_are_wanted_together_make_one_connection() {
+    let (app, report) = parse(&keys(&[
+        json!([{ "app": [], "user": [] }]),
+        json!([{ "user": [], "app": [] }, { "app": [], "token": [], "user": [] }]),
+    ]));
+    assert!(report.is_empty(), "{report:#?}");
+    assert_eq!(app.components.len(), 2);
+    let same = AuthScheme::ApiKey { place: KeyPlace::Header, name: "x-app".to_owned() };
+    let together = [fields(&["app", "token", "user"]), fields(&["app", "user"])];
+    assert_eq!(app.security[..2], [AuthScheme::Basic, same], "those that nothing names stay");
+    assert_eq!(app.security[2..], together, "and no part stands alone");
+
+    let (app, _) = parse(&keys(&[json!([{ "app": [], "user": [] }]), json!([{ "app": [] }])]));
+    let alone = AuthScheme::ApiKey { place: KeyPlace::Header, name: "X-App".to_owned() };
+    assert!(app.security.contains(&alone), "one operation takes it alone");
+}
+
+#[test]
+fn what_one_connection_cannot_hold_is_left_out() {
+    for alternative in [
+        json!({ "app": [], "basic": [] }),
+        json!({ "app": [], "same": [] }),
+        json!({ "app": [], "gone": [] }),
+    ] {
+        let (app, report) = parse(&keys(&[json!([alternative])]));
+        assert!(app.components.is_empty(), "{alternative}");
+        assert!(lines(&report)[0].contains("no mapped security scheme suffices"), "{report:#?}");
+        assert!(!app.security.iter().any(|scheme| matches!(scheme, AuthScheme::Fields(_))));
+        let (app, _) = parse(&keys(&[json!([alternative, { "basic": [] }])]));
+        assert_eq!(app.components.len(), 1, "another alternative will do");
+    }
+}
+
+#[test]
+fn keys_are_combined_only_so_often() {
+    let many = |keys: usize| {
+        let names = |count: usize| (0..count).map(|n| (format!("k{n:02}"), json!([])));
+        let mut document = document(json!({}));
+        let schemes: Map<String, Value> = names(keys + 1)
+            .map(|(name, _)| {
+                let scheme =
+                    json!({ "type": "apiKey", "in": "header", "name": format!("X-{name}") });
+                (name, scheme)
+            })
+            .collect();
+        document["components"] = json!({ "securitySchemes": schemes });
+        (document, names)
+    };
+    let answer = json!({ "204": { "description": "done" } });
+    let (mut wide, names) = many(limits::FIELDS + 1);
+    let mut map = |count: usize| {
+        let all: Map<String, Value> = names(count).collect();
+        wide["paths"] = json!({ "/x": { "get": { "security": [all], "responses": answer } } });
+        parse(&wide).0.components.len()
+    };
+    assert_eq!((map(limits::FIELDS), map(limits::FIELDS + 1)), (1, 0));
+
+    let (mut often, _) = many(limits::COMBINATIONS + 1);
+    let pairs = (1..=limits::COMBINATIONS + 1).map(|n| {
+        let security = json!([{ "k00": [], format!("k{n:02}"): [] }]);
+        (format!("/p{n}"), json!({ "get": { "security": security, "responses": answer } }))
+    });
+    often["paths"] = Value::Object(pairs.collect());
+    assert_eq!(parse(&often).0.components.len(), limits::COMBINATIONS);
+}
+
+#[test]
+fn no_input_reaches_a_field() {
+    let mut document = operation(
+        "get",
+        "/x",
+        json!({
+            "security": [{ "app": [], "token": [] }],
+            "parameters": [
+                parameter("x-APP", "header", json!({})),
+                parameter("token", "query", json!({})),
+                parameter("filter", "query", json!({ "type": "object" })),
+            ],
+        }),
+    );
+    document["components"] = keys(&[])["components"].clone();
+    let (app, report) = parse(&document);
+    assert!(report.is_empty(), "{report:#?}");
+    let inputs = run(&app).inputs["properties"].as_object().expect("properties");
+    assert_eq!(inputs.keys().collect::<Vec<_>>(), ["filter"]);
+    let request = |key: &str| run(&app).request(&app, &base(), &json!({ "filter": { key: "x" } }));
+    assert!(request("colour").is_ok() && request("token").is_err());
 }
