@@ -143,11 +143,11 @@ fn the_components_and_their_required_inputs_and_scopes_are_pinned() {
             "action.salesforce.query (q) api refresh_token",
             "action.salesforce.query-more (queryLocator) api refresh_token",
             "action.salesforce.update-record (body, id, sObject) api refresh_token",
-            "action.sandbox.create-note (title)",
-            "action.sandbox.delete-note (noteId)",
+            "action.sandbox.create-note (title) notes.write",
+            "action.sandbox.delete-note (noteId) notes.write",
             "action.sandbox.echo (message)",
-            "action.sandbox.get-note (noteId)",
-            "action.sandbox.list-notes ()",
+            "action.sandbox.get-note (noteId) notes.read",
+            "action.sandbox.list-notes () notes.read",
             "action.sandbox.who-am-i ()",
             "trigger.sandbox.note-created ()",
             "action.slack.chat-post-message (channel) chat:write",
@@ -184,7 +184,7 @@ fn each_app_is_reached_and_connected_to_as_its_reference_says() {
         ("linear", &none, "https://api.linear.app/", 2),
         ("notion", &none, "https://api.notion.com/", 2),
         ("salesforce", acme, "https://acme.my.salesforce.com/services/data/v67.0", 2),
-        ("sandbox", &none, "http://127.0.0.1:4321/", 1),
+        ("sandbox", &none, "http://127.0.0.1:4321/", 2),
         ("slack", &none, "https://slack.com/api", 2),
         ("stripe", &none, "https://api.stripe.com/", 2),
     ] {
@@ -192,7 +192,6 @@ fn each_app_is_reached_and_connected_to_as_its_reference_says() {
         assert_eq!(app(key).security.len(), schemes, "{key}");
     }
     assert!(app("salesforce").base_url(&none).is_err(), "any default is somebody's org");
-    assert_eq!(app("sandbox").security, [AuthScheme::Bearer]);
     for component in app("sandbox").components.values() {
         let reference = component.reference.as_ref().expect("a reference");
         assert!(reference.as_str().starts_with("http://127.0.0.1:4321/openapi.yaml#"));
@@ -264,12 +263,29 @@ fn the_ways_of_each_authorization_server_are_pinned() {
             "salesforce https://login.salesforce.com/services/oauth2/authorize \
              https://login.salesforce.com/services/oauth2/token \
              revoke=https://login.salesforce.com/services/oauth2/revoke Post",
+            "sandbox http://127.0.0.1:4321/oauth/authorize http://127.0.0.1:4321/oauth/token \
+             revoke=http://127.0.0.1:4321/oauth/revoke",
             "slack https://slack.com/oauth/v2/authorize https://slack.com/api/oauth.v2.access \
              revoke=https://slack.com/api/auth.revoke Post scopes with , without PKCE",
             "stripe https://connect.stripe.com/oauth/authorize \
              https://connect.stripe.com/oauth/token Post without PKCE",
         ]
     );
+}
+
+#[test]
+fn the_sandbox_connects_in_every_way_and_only_to_where_it_lives() {
+    let catalog = catalog();
+    let app = catalog.app(&"sandbox".parse().expect("a key")).expect("the sandbox");
+    assert!(app.security.contains(&AuthScheme::Bearer));
+    let oauth = oauth(app).expect("it connects with OAuth, too");
+    let client = oauth.client_credentials.as_ref().expect("a client may act for itself");
+    assert_eq!(client.token_url.as_str(), "http://127.0.0.1:4321/oauth/token");
+    let code = oauth.authorization_code.as_ref().expect("a person consents");
+    assert_eq!(client.scopes, code.scopes);
+    assert_eq!(oauth.scopes().into_keys().collect::<Vec<_>>(), ["notes.read", "notes.write"]);
+    let base = Url::parse("http://127.0.0.1:4321").expect("a url");
+    assert!(!Catalog::sandbox_document(&base).contains("8085"));
 }
 
 #[test]
