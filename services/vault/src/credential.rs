@@ -80,10 +80,11 @@ impl Given {
             Self::ApiKey(value) => {
                 let place = schemes.iter().find_map(|scheme| match scheme {
                     AuthScheme::ApiKey { place, name } => Some((*place, name.clone())),
-                    AuthScheme::Basic
+                    AuthScheme::Fields(_)
+                    | AuthScheme::Basic
                     | AuthScheme::Bearer
-                    | AuthScheme::OAuth2 { .. }
-                    | AuthScheme::OpenIdConnect { .. } => None,
+                    | AuthScheme::OAuth2(_)
+                    | AuthScheme::OpenIdConnect(_) => None,
                 });
                 match place.ok_or(absent("this app takes no api key"))? {
                     (KeyPlace::Header, name) => {

@@ -42,11 +42,16 @@ pub(super) enum Scheme {
         place: &'static str,
         name: String,
     },
+    /// Several secrets, all of them together.
+    Fields {
+        /// What each is called.
+        labels: Vec<String>,
+    },
     /// User and password.
     Basic,
     /// A token in `Authorization`.
     Bearer,
-    /// OAuth 2, authorization code grant.
+    /// OAuth 2.
     Oauth2 { scopes: Vec<String> },
     /// `OpenID` Connect.
     OpenIdConnect { url: String },
@@ -62,12 +67,17 @@ impl Scheme {
                 },
                 name: name.clone(),
             },
+            AuthScheme::Fields(fields) => {
+                Self::Fields { labels: fields.iter().map(|field| field.label.clone()).collect() }
+            }
             AuthScheme::Basic => Self::Basic,
             AuthScheme::Bearer => Self::Bearer,
-            AuthScheme::OAuth2 { scopes, .. } => {
-                Self::Oauth2 { scopes: scopes.keys().cloned().collect() }
+            AuthScheme::OAuth2(oauth) => {
+                Self::Oauth2 { scopes: oauth.scopes().into_keys().map(str::to_owned).collect() }
             }
-            AuthScheme::OpenIdConnect { url } => Self::OpenIdConnect { url: url.to_string() },
+            AuthScheme::OpenIdConnect(connect) => {
+                Self::OpenIdConnect { url: connect.url.to_string() }
+            }
         }
     }
 }

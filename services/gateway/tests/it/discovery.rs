@@ -69,7 +69,7 @@ async fn details_say_everything_about_a_granted_component() {
     let details = world.get("/api/v1/components/details/action.sandbox.create-note").await.json();
     assert_eq!(details["id"], "action.sandbox.create-note");
     assert_eq!(details["kind"], "action");
-    assert_eq!(details["scopes"], json!([]));
+    assert_eq!(details["scopes"], json!(["notes.write"]));
     assert!(details["reference"].as_str().unwrap().contains("://"));
     assert!(details["description"].as_str().unwrap().starts_with("Writes a note"));
     let path = format!("/api/v1/components/details/{NOT_GRANTED}");

@@ -10,7 +10,7 @@ use url::Url;
 use crate::{
     component::Component,
     error::Error,
-    extension::{Delivery, Signature},
+    extension::{ConnectionLimits, Delivery, Signature},
     report::Report,
     security::AuthScheme,
     server::Server,
@@ -31,6 +31,8 @@ pub struct App {
     pub server: Option<Server>,
     /// The ways to connect.
     pub security: Vec<AuthScheme>,
+    /// How much it takes from one connection; no limit, if the document names none.
+    pub limits: ConnectionLimits,
     /// What it can do.
     pub components: BTreeMap<ComponentId, Component>,
     /// How it signs its webhooks.

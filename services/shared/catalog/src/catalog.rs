@@ -14,10 +14,16 @@ pub struct Catalog {
 }
 
 /// The documents inside the binary, but for the sandbox.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("github", include_str!("../apps/github.yaml")),
     ("gmail", include_str!("../apps/gmail.yaml")),
+    ("google-sheets", include_str!("../apps/google-sheets.yaml")),
+    ("hubspot", include_str!("../apps/hubspot.yaml")),
+    ("linear", include_str!("../apps/linear.yaml")),
+    ("notion", include_str!("../apps/notion.yaml")),
+    ("salesforce", include_str!("../apps/salesforce.yaml")),
     ("slack", include_str!("../apps/slack.yaml")),
+    ("stripe", include_str!("../apps/stripe.yaml")),
 ];
 
 const SANDBOX: &str = include_str!("../apps/sandbox.yaml");
@@ -32,7 +38,7 @@ fn built_in(key: &str, text: &str) -> App {
 }
 
 impl Catalog {
-    /// The apps that come with Keystile: github, gmail, slack.
+    /// The apps that come with Keystile.
     pub fn shipped() -> Self {
         Self::of(SHIPPED.into_iter().map(|(key, text)| built_in(key, text)))
     }

@@ -21,7 +21,8 @@ pub(crate) fn escape(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-fn scalar(value: &Value) -> Result<String, Problem> {
+/// A text, a number or a boolean as it stands outside JSON.
+pub(crate) fn scalar(value: &Value) -> Result<String, Problem> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),

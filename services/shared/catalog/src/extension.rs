@@ -1,10 +1,18 @@
 //! What OpenAPI has no words for: the `x-keystile-*` extensions of a document.
 //!
-//! All of them stand at the top of the document, except `x-keystile-event`, and all are optional.
+//! All of them stand at the top of the document, except `x-keystile-event` and `x-keystile-oauth`,
+//! and all are optional.
+//!
+//! Besides, a key of `paths` may end in a fragment, which is never sent: `/graphql#createIssue` and
+//! `/graphql#listTeams` are two operations on one path.
 //!
 //! ```yaml
 //! # A picture of the app: a `data:image/…` URI or the text of an SVG.
 //! x-keystile-icon: data:image/svg+xml;base64,…
+//!
+//! # How much the provider takes from one connection: requests at once (1 to 100), and so many
+//! # requests in any such time (up to 1,000,000 in up to 86,400 seconds). Each may stand alone.
+//! x-keystile-limits: { concurrency: 10, requests: 100, per: 60 }
 //!
 //! # How the provider signs the webhooks that it sends.
 //! x-keystile-signature:
@@ -46,20 +54,40 @@
 //!       output: /nextPageToken        # where the operation gives it
 //!       input: pageToken              # the input that takes it
 //!     externalDocs: { url: … }
+//!
+//! components:
+//!   securitySchemes:
+//!     oauth:                          # of the type oauth2 or openIdConnect
+//!       # How the provider speaks OAuth, where it has a choice or keeps to rules of its own.
+//!       x-keystile-oauth:
+//!         issuer: https://acme.example      # whose metadata (RFC 8414, OpenID Connect
+//!                                           # Discovery) tells what the document leaves out
+//!         revocationUrl: https://…          # RFC 7009
+//!         authorize: { prompt: consent }    # what every authorization request also carries;
+//!                                           # nothing that the protocol itself sets
+//!         scopeSeparator: ","               # between the scopes asked for; " " if left out
+//!         clientAuthentication: post        # or basic: at the token endpoint; if left out, as
+//!                                           # the metadata says, else basic
+//!         pkce: false                       # the provider takes no code challenge; true if
+//!                                           # left out
 //! ```
 
+mod connection;
 mod delivery;
+mod oauth;
 mod poll;
 mod signature;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-pub(crate) use self::poll::Declared as DeclaredPoll;
 pub use self::{
+    connection::{ConnectionLimits, Rate},
     delivery::Delivery,
+    oauth::{ClientAuthentication, Dialect, Issuer, ScopeSeparator},
     poll::{Cursor, CursorKind, Poll},
     signature::{Algorithm, Format, Piece, SecretForm, Signature, SignatureEncoding},
 };
+pub(crate) use self::{oauth::reserved, poll::Declared as DeclaredPoll};
 use crate::{
     limits,
     reference::Node,
@@ -67,8 +95,16 @@ use crate::{
 };
 
 /// The extensions that stand at the top of a document.
-pub(crate) const TOP: [&str; 4] =
-    ["x-keystile-icon", "x-keystile-signature", "x-keystile-delivery", "x-keystile-poll"];
+pub(crate) const TOP: [&str; 5] = [
+    "x-keystile-icon",
+    "x-keystile-limits",
+    "x-keystile-signature",
+    "x-keystile-delivery",
+    "x-keystile-poll",
+];
+
+/// The extension that stands in a security scheme.
+pub(crate) const OAUTH: &str = "x-keystile-oauth";
 
 /// A place in a webhook's request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

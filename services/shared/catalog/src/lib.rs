@@ -36,6 +36,6 @@ pub use component::{Component, Source};
 pub use error::Error;
 pub use report::{Line, Report};
 pub use request::OutsideRequest;
-pub use security::{AuthScheme, KeyPlace};
+pub use security::{AuthScheme, Field, KeyPlace, OAuth2, OpenIdConnect};
 pub use server::{Server, Variable};
 pub use validate::Fault;

@@ -15,11 +15,27 @@ pub const COMPONENTS: usize = 500;
 /// Parameters of one operation.
 pub const PARAMETERS: usize = 200;
 
-/// Bytes of a path, a parameter's name, a scope or the template of a server.
+/// Bytes of a path, a parameter's name, a scope, the template of a server, or the value of a
+/// parameter that a document adds to an authorization request.
 pub const NAME_BYTES: usize = 500;
 
 /// Scopes that one operation asks for.
 pub const SCOPES: usize = 50;
+
+/// API keys that make one connection together.
+pub const FIELDS: usize = 10;
+
+/// Different sets of API keys that the operations of a document want together.
+pub const COMBINATIONS: usize = 10;
+
+/// Scopes that one grant of a security scheme declares.
+pub const DECLARED_SCOPES: usize = 1_000;
+
+/// Bytes of an address of an authorization server.
+pub const ADDRESS_BYTES: usize = 2_000;
+
+/// Parameters that a document adds to every authorization request.
+pub const AUTHORIZE_PARAMETERS: usize = 16;
 
 /// Nesting of one schema; what lies deeper accepts anything.
 pub const SCHEMA_DEPTH: usize = 32;

@@ -75,15 +75,15 @@ pub struct Parameter {
     pub explode: bool,
 }
 
-/// A header or query parameter that is always the same, such as an API version.
+/// A part of the request that is always the same, such as an API version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constant {
     /// Its name in the request.
     pub name: String,
-    /// Where it goes: query or header.
+    /// Where it goes: query, header or body.
     pub place: Place,
-    /// Its value.
-    pub value: String,
+    /// Its value: anything in a JSON body; a text, a number or a boolean elsewhere.
+    pub value: Value,
 }
 
 /// How the body is written.
@@ -136,18 +136,19 @@ const METHODS: [(&str, Method); 5] = [
 pub(crate) struct Site<'a> {
     pub(crate) node: Node<'a>,
     pub(crate) method: Method,
-    pub(crate) path: &'a str,
+    /// The path as the document names it: with the fragment that tells it from others.
+    pub(crate) key: &'a str,
     /// The parameters of the whole path.
     shared: Option<Node<'a>>,
 }
 
 /// Every operation of one path.
-pub(crate) fn sites<'a>(path: &'a str, item: &Node<'a>, report: &mut Report) -> Vec<Site<'a>> {
+pub(crate) fn sites<'a>(key: &'a str, item: &Node<'a>, report: &mut Report) -> Vec<Site<'a>> {
     let mut sites = Vec::new();
     for (name, node) in item.members() {
         if let Some((_, method)) = METHODS.iter().find(|(known, _)| *known == name) {
             let shared = item.child("parameters");
-            sites.push(Site { node, method: method.clone(), path, shared });
+            sites.push(Site { node, method: method.clone(), key, shared });
         } else if name == "servers" {
             report.add(node.line("servers of a path are not used: its operations are left out"));
             return Vec::new();
@@ -182,7 +183,7 @@ impl<'a> Site<'a> {
         if let Some(callbacks) = self.node.child("callbacks") {
             report.add(callbacks.line("callbacks are not mapped"));
         }
-        check_path(self.path).map_err(|problem| self.node.line(problem))?;
+        let path = path(self.key).map_err(|problem| self.node.line(problem))?;
         let mut fields = Vec::new();
         let mut constants = Vec::new();
         for node in parameter::all(self.shared.as_ref(), &self.node, schemas.references, report)? {
@@ -192,14 +193,16 @@ impl<'a> Site<'a> {
                 parameter::Outcome::Dropped => {}
             }
         }
-        self.check_template(&fields)?;
-        let (body, parts) = body::map(&self.node, &self.method, schemas, report)?;
+        self.check_template(path, &fields)?;
+        let body::Parts { body, fields: parts, constants: fixed } =
+            body::map(&self.node, &self.method, schemas, report)?;
         fields.extend(parts);
+        constants.extend(fixed);
         let (parameters, inputs) = inputs::assemble(&self.node, fields)?;
         let answer = response::map(&self.node, schemas, report)?;
         let operation = Operation {
             method: self.method.clone(),
-            path: self.path.to_owned(),
+            path: path.to_owned(),
             parameters,
             constants,
             body,
@@ -209,17 +212,17 @@ impl<'a> Site<'a> {
     }
 
     /// Each variable of the path has its parameter, and each parameter its place.
-    fn check_template(&self, fields: &[inputs::Field]) -> Result<(), Line> {
-        let names = server::names(self.path).unwrap_or_default();
-        let path = || fields.iter().filter(|field| field.place == Place::Path);
+    fn check_template(&self, path: &str, fields: &[inputs::Field]) -> Result<(), Line> {
+        let names = server::names(path).unwrap_or_default();
+        let fields = || fields.iter().filter(|field| field.place == Place::Path);
         for name in &names {
-            if !path().any(|field| field.name == **name) {
+            if !fields().any(|field| field.name == **name) {
                 return Err(self
                     .node
                     .line(format!("the path's {{{name}}} is no parameter: left out")));
             }
         }
-        for field in path() {
+        for field in fields() {
             if !names.contains(&field.name.as_str()) {
                 let name = &field.name;
                 return Err(self.node.line(format!("the path has no place for {name}: left out")));
@@ -229,12 +232,28 @@ impl<'a> Site<'a> {
     }
 }
 
+/// The path that a key of `paths` stands for. Many things that share one HTTP path, as in GraphQL,
+/// are told apart by a fragment, which is never sent: `/graphql#createIssue`.
+fn path(key: &str) -> Result<&str, &'static str> {
+    if key.len() > limits::NAME_BYTES {
+        return Err("the path is too long: left out");
+    }
+    let path = match key.split_once('#') {
+        Some((path, fragment)) if is_fragment(fragment) => path,
+        _ => key,
+    };
+    check_path(path).map(|()| path)
+}
+
+/// Letters, digits and the marks that names of operations are made of.
+fn is_fragment(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
 /// A path whose literal parts are plain characters and that cannot climb.
 fn check_path(path: &str) -> Result<(), &'static str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/{}".contains(&byte);
-    if path.len() > limits::NAME_BYTES {
-        return Err("the path is too long: left out");
-    }
     if !path.starts_with('/') || server::names(path).is_none() {
         return Err("the path does not start with a slash or its braces do not match: left out");
     }
@@ -255,6 +274,20 @@ fn check_path(path: &str) -> Result<(), &'static str> {
 /// The schema of a thing that takes no inputs.
 pub(crate) fn no_inputs() -> Value {
     serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false })
+}
+
+/// The one value that the schema allows, if it allows only one.
+fn only(schema: &Value) -> Option<&Value> {
+    match (schema.get("const"), schema.get("enum").and_then(Value::as_array)) {
+        (Some(value), _) => Some(value),
+        (None, Some(options)) if options.len() == 1 => options.first(),
+        (None, _) => None,
+    }
+}
+
+/// A value that can be written without a format.
+const fn is_scalar(value: &Value) -> bool {
+    matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_))
 }
 
 /// A part that cannot be sent costs the operation only if it must be sent.

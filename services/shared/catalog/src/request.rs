@@ -10,7 +10,7 @@ use crate::{
     encode,
     error::Error,
     headers,
-    operation::{Body, Encoding, Operation, Parameter, Place, Style},
+    operation::{Body, Constant, Encoding, Operation, Parameter, Place, Style},
     reference::join,
     security::KeyPlace,
     server::is_base,
@@ -78,12 +78,25 @@ impl<'a> Assembly<'a> {
             .filter_map(|parameter| Some((parameter, inputs.get(&parameter.input)?)))
     }
 
-    fn constants(&self, place: Place) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.operation
-            .constants
-            .iter()
-            .filter(move |constant| constant.place == place)
-            .map(|constant| (constant.name.as_str(), constant.value.as_str()))
+    fn constants(&self, place: Place) -> impl Iterator<Item = &'a Constant> {
+        self.operation.constants.iter().filter(move |constant| constant.place == place)
+    }
+
+    /// The constants of a place that is written as text.
+    fn texts(&self, place: Place) -> Result<Vec<(&'a str, String)>, Error> {
+        let text = |constant: &'a Constant| {
+            let text = encode::scalar(&constant.value).map_err(|why| fault("", why))?;
+            Ok((constant.name.as_str(), text))
+        };
+        self.constants(place).map(text).collect()
+    }
+
+    /// The constants of a place that holds `name=value` pairs.
+    fn pairs(&self, place: Place) -> Result<Vec<String>, Error> {
+        let pair = |(name, value): (&str, String)| {
+            format!("{}={}", encode::escape(name), encode::escape(&value))
+        };
+        Ok(self.texts(place)?.into_iter().map(pair).collect())
     }
 
     fn injected(&self, place: KeyPlace, name: &str) -> bool {
@@ -124,10 +137,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn query(&self) -> Result<String, Error> {
-        let mut pairs: Vec<String> = self
-            .constants(Place::Query)
-            .map(|(name, value)| format!("{}={}", encode::escape(name), encode::escape(value)))
-            .collect();
+        let mut pairs = self.pairs(Place::Query)?;
         for (parameter, value) in self.given(Place::Query) {
             let taken = |name: &str| self.injected(KeyPlace::Query, name) || self.names_query(name);
             if self.injected(KeyPlace::Query, &parameter.name) {
@@ -153,8 +163,8 @@ impl<'a> Assembly<'a> {
         if let Ok(accept) = HeaderValue::from_str(&self.operation.accept) {
             out.insert(ACCEPT, accept);
         }
-        for (name, value) in self.constants(Place::Header) {
-            let value = HeaderValue::from_str(value)
+        for (name, value) in self.texts(Place::Header)? {
+            let value = HeaderValue::from_str(&value)
                 .map_err(|_| fault("", "a constant of the document is no header value"))?;
             out.insert(self.open(name, "")?, value);
         }
@@ -194,20 +204,26 @@ impl<'a> Assembly<'a> {
                 match (encoding, value) {
                     (Encoding::Json, value) => Ok(Some(json(value))),
                     (Encoding::Form, Value::Object(members)) => {
-                        form(members.iter().map(|(name, value)| (field(parameter, name), value)))
+                        let fields =
+                            members.iter().map(|(name, value)| (field(parameter, name), value));
+                        form(Vec::new(), fields)
                     }
                     (Encoding::Form, _) => Err(fault(&parameter.input, "must be an object")),
                 }
             }
             Body { encoding: Encoding::Json, .. } => {
-                let members: Map<String, Value> = given
-                    .into_iter()
-                    .map(|(parameter, value)| (parameter.name.clone(), value.clone()))
+                let constants =
+                    self.constants(Place::Body).map(|constant| (&constant.name, &constant.value));
+                let given = given.into_iter().map(|(parameter, value)| (&parameter.name, value));
+                let members: Map<String, Value> = constants
+                    .chain(given)
+                    .map(|(name, value)| (name.clone(), value.clone()))
                     .collect();
                 Ok(Some(json(&Value::Object(members))))
             }
             Body { encoding: Encoding::Form, .. } => {
-                form(given.into_iter().map(|(parameter, value)| (parameter.clone(), value)))
+                let given = given.into_iter().map(|(parameter, value)| (parameter.clone(), value));
+                form(self.pairs(Place::Body)?, given)
             }
         }
     }
@@ -222,10 +238,11 @@ fn json(value: &Value) -> (&'static str, Vec<u8>) {
     ("application/json", value.to_string().into_bytes())
 }
 
+/// The pairs that are always the same, and those of the inputs.
 fn form<'a>(
+    mut pairs: Vec<String>,
     fields: impl Iterator<Item = (Parameter, &'a Value)>,
 ) -> Result<Option<(&'static str, Vec<u8>)>, Error> {
-    let mut pairs = Vec::new();
     for (parameter, value) in fields {
         encode::pairs(&parameter, value, |_| false, &mut pairs)
             .map_err(|why| fault(&parameter.input, why))?;

@@ -38,7 +38,7 @@ pub(super) fn app(key: AppKey, source: &str) -> Result<(App, Report), Error> {
     let description = info.as_ref().and_then(|info| info.text("description")).unwrap_or_default();
     check_top(&root, &mut report);
 
-    let schemes = Schemes::parse(&root, references, &mut report);
+    let mut schemes = Schemes::parse(&root, references, &mut report);
     let mut build = Build {
         key,
         root: root.clone(),
@@ -49,7 +49,7 @@ pub(super) fn app(key: AppKey, source: &str) -> Result<(App, Report), Error> {
         seen: 0,
         report,
     };
-    build.actions(&schemes)?;
+    build.actions(&mut schemes)?;
     build.webhooks()?;
     build.polls()?;
     build.weigh()?;
@@ -64,6 +64,7 @@ pub(super) fn app(key: AppKey, source: &str) -> Result<(App, Report), Error> {
         server: server(&root, &mut report),
         connects: schemes.declared,
         security: schemes.into_list(),
+        limits: extension::top(&root, "x-keystile-limits", &mut report).unwrap_or_default(),
         signature: extension::top(&root, "x-keystile-signature", &mut report),
         delivery: extension::top(&root, "x-keystile-delivery", &mut report),
         components: build.components,
@@ -154,7 +155,7 @@ impl<'a> Build<'a> {
         })
     }
 
-    fn actions(&mut self, schemes: &Schemes) -> Result<(), Error> {
+    fn actions(&mut self, schemes: &mut Schemes) -> Result<(), Error> {
         let paths = self.root.child("paths");
         for (path, item) in paths.iter().flat_map(Node::members) {
             let Some(item) = self.report.keep(self.references.resolve(item)) else { continue };
@@ -170,9 +171,9 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    fn action(&mut self, site: &Site<'a>, schemes: &Schemes) -> Result<Component, Line> {
+    fn action(&mut self, site: &Site<'a>, schemes: &mut Schemes) -> Result<Component, Line> {
         let node = &site.node;
-        let derived = format!("{} {}", site.method.as_str().to_lowercase(), site.path);
+        let derived = format!("{} {}", site.method.as_str().to_lowercase(), site.key);
         let name = node.text("operationId").unwrap_or(&derived);
         let id = self.id(node, ComponentKind::Action, name)?;
         let security = node.child("security").or_else(|| self.root.child("security"));

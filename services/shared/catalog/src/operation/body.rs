@@ -1,10 +1,12 @@
-//! The request body as inputs: the properties of a plain object each become one, anything else is
-//! the one input `body`.
+//! The request body as inputs: the properties of a plain object each become one, or a constant if
+//! they must be there and have one possible value; anything else is the one input `body`.
 
 use http::Method;
 use serde_json::{Map, Value};
 
-use super::{Body, Encoding, Place, Style, inputs::Field, leave_out, media_schema};
+use super::{
+    Body, Constant, Encoding, Place, Style, inputs::Field, is_scalar, leave_out, media_schema, only,
+};
 use crate::{
     reference::Node,
     report::{Line, Report},
@@ -22,17 +24,25 @@ fn is_form(media: &str) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
+/// What a body is made of.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) body: Option<Body>,
+    pub(super) fields: Vec<Field>,
+    pub(super) constants: Vec<Constant>,
+}
+
 pub(super) fn map<'a>(
     operation: &Node<'a>,
     method: &Method,
     schemas: &mut Schemas<'a>,
     report: &mut Report,
-) -> Result<(Option<Body>, Vec<Field>), Line> {
-    let Some(node) = operation.child("requestBody") else { return Ok((None, Vec::new())) };
+) -> Result<Parts, Line> {
+    let Some(node) = operation.child("requestBody") else { return Ok(Parts::default()) };
     let node = schemas.references.resolve(node)?;
     let required = node.flag("required");
     let none = |problem, report: &mut Report| {
-        leave_out(&node, required, problem, report).map(|()| (None, Vec::new()))
+        leave_out(&node, required, problem, report).map(|()| Parts::default())
     };
     if method == Method::GET {
         return none("a GET carries no body", report);
@@ -57,27 +67,32 @@ pub(super) fn map<'a>(
         let name = "body".to_owned();
         let style = Style::Json;
         let field = Field { name, place: Place::Body, style, explode: true, required, schema };
-        return Ok((Some(Body { encoding, whole: true, required }), vec![field]));
+        let body = Some(Body { encoding, whole: true, required });
+        return Ok(Parts { body, fields: vec![field], constants: Vec::new() });
     };
     let encodings = media.child("encoding");
-    let fields = flat
-        .properties
-        .into_iter()
-        .map(|(name, schema)| {
-            let own = encodings.as_ref().and_then(|all| all.child(&name));
-            let deep = own.as_ref().and_then(|own| own.text("style")) == Some("deepObject");
-            Field {
-                required: flat.required.contains(&name),
-                place: Place::Body,
-                style: if deep { Style::DeepObject } else { Style::Form },
-                explode: own
-                    .is_none_or(|own| own.value.get("explode") != Some(&Value::Bool(false))),
-                schema,
-                name,
-            }
-        })
-        .collect();
-    Ok((Some(Body { encoding, whole: false, required }), fields))
+    let body = Some(Body { encoding, whole: false, required });
+    let mut parts = Parts { body, ..Parts::default() };
+    for (name, schema) in flat.properties {
+        let required = flat.required.contains(&name);
+        let sendable = |value: &&Value| encoding == Encoding::Json || is_scalar(value);
+        if let (true, Some(value)) = (required, only(&schema).filter(sendable)) {
+            let value = value.clone();
+            parts.constants.push(Constant { name, place: Place::Body, value });
+            continue;
+        }
+        let own = encodings.as_ref().and_then(|all| all.child(&name));
+        let deep = own.as_ref().and_then(|own| own.text("style")) == Some("deepObject");
+        parts.fields.push(Field {
+            required,
+            place: Place::Body,
+            style: if deep { Style::DeepObject } else { Style::Form },
+            explode: own.is_none_or(|own| own.value.get("explode") != Some(&Value::Bool(false))),
+            schema,
+            name,
+        });
+    }
+    Ok(parts)
 }
 
 /// An object that is no more than its properties.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Constant, Place, Style, body::is_json, inputs::Field, leave_out};
+use super::{Constant, Place, Style, body::is_json, inputs::Field, is_scalar, leave_out, only};
 use crate::{
     headers, limits,
     reference::{Node, References},
@@ -106,7 +106,9 @@ pub(super) fn map<'a>(
         Some(schema) => schemas.translate(&schema, Direction::In, report)?,
         None => json!({}),
     };
-    if let (true, Place::Query | Place::Header, Some(value)) = (required, place, only(&schema)) {
+    let value = only(&schema).filter(|value| is_scalar(value));
+    if let (true, Place::Query | Place::Header, Some(value)) = (required, place, value) {
+        let value = value.clone();
         return Ok(Outcome::Constant(Constant { name: name.to_owned(), place, value }));
     }
     if let (Some(text), Some(members)) = (node.text("description"), schema.as_object_mut()) {
@@ -116,19 +118,4 @@ pub(super) fn map<'a>(
     }
     let required = required || place == Place::Path;
     Ok(Outcome::Field(Field { name: name.to_owned(), place, style, explode, required, schema }))
-}
-
-/// The one text or number that the schema allows, if it allows only one.
-fn only(schema: &Value) -> Option<String> {
-    let value = match (schema.get("const"), schema.get("enum").and_then(Value::as_array)) {
-        (Some(value), _) => value,
-        (None, Some(options)) if options.len() == 1 => &options[0],
-        (None, _) => return None,
-    };
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
 }

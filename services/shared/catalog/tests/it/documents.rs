@@ -1,7 +1,13 @@
 //! From documents to components.
 
+use std::time::Duration;
+
 use crate::support::{base, body, document, lines, operation, parameter, parse, run};
-use keystile_catalog::{App, AuthScheme, KeyPlace, operation::Place};
+use keystile_catalog::{
+    App, AuthScheme, KeyPlace,
+    extension::{ConnectionLimits, Rate},
+    operation::Place,
+};
 use serde_json::{Value, json};
 
 #[test]
@@ -241,10 +247,61 @@ fn what_cannot_be_sent_is_left_out_or_costs_the_operation() {
 
 #[test]
 fn paths_that_climb_or_lie_are_left_out() {
-    for path in ["/../admin", "/a/./b", "/a/{x}", "/a?b=c", "/a#b", "/a%2e", "a", "/{", "/a\\b"] {
+    for path in [
+        "/../admin",
+        "/a/./b",
+        "/a/{x}",
+        "/a?b=c",
+        "/a%2e",
+        "a",
+        "/{",
+        "/a\\b",
+        "/a#",
+        "/a#b#c",
+        "/a#b/c",
+        "/a#{x}",
+        "/a#b?c",
+        "/a#b c",
+        "/..#b",
+        "/a/{x}#b",
+        "a#b",
+        "#b",
+    ] {
         let (app, report) = parse(&operation("get", path, json!({})));
         assert!(app.components.is_empty(), "{path}");
         assert!(!report.is_empty(), "{path}");
+    }
+}
+
+#[test]
+fn operations_that_share_a_path_are_told_apart_by_a_fragment_that_is_not_sent() {
+    let operation = |query: &str| {
+        let schema = json!({ "type": "object", "required": ["query"], "properties": {
+            "query": { "const": query },
+            "variables": { "type": "object" },
+        } });
+        json!({ "requestBody": body(schema), "responses": { "204": { "description": "done" } } })
+    };
+    let mut named = operation("query { me }");
+    named["operationId"] = json!("whoAmI");
+    let (app, report) = parse(&document(json!({
+        "/graphql#me": { "post": named },
+        "/graphql#list_things": { "post": operation("query { things }") },
+        "/graphql#create.v2-x": { "post": operation("mutation { create }") },
+    })));
+    assert!(report.is_empty(), "{report:#?}");
+    let ids: Vec<_> = app.components.keys().map(ToString::to_string).collect();
+    assert_eq!(
+        ids,
+        [
+            "action.acme.post-graphql-create-v2-x",
+            "action.acme.post-graphql-list-things",
+            "action.acme.who-am-i",
+        ]
+    );
+    for component in app.components.values() {
+        let request = component.request(&app, &base(), &json!({})).expect("a request");
+        assert_eq!(request.url.as_str(), "https://api.acme.example/v1/graphql");
     }
 }
 
@@ -347,6 +404,7 @@ fn a_typing_error_in_an_extension_is_told() {
     document["x-keystile-polls"] = json!({});
     document["x-keystile-icon"] = json!("javascript:alert(1)");
     document["x-keystile-signature"] = json!({ "algorithm": "md5" });
+    document["x-keystile-limits"] = json!({ "requests": 1 });
     document["x-keystile-poll"] = json!({
         "short": { "operation": "run", "interval": 1, "items": "", "id": "/id" },
         "gone": { "operation": "other", "interval": 60, "items": "", "id": "/id" },
@@ -356,11 +414,13 @@ fn a_typing_error_in_an_extension_is_told() {
     let (app, report) = parse(&document);
     assert_eq!(app.components.len(), 1);
     assert!(app.icon.is_none() && app.signature.is_none());
+    assert_eq!(app.limits, ConnectionLimits::default());
     let lines = lines(&report);
     for expected in [
         "/x-keystile-polls: not known here",
         "/x-keystile-icon: an icon is",
         "/x-keystile-signature: unknown variant",
+        "/x-keystile-limits: requests and per go together",
         "/x-keystile-poll/short: an interval has 30 to 86400 seconds",
         "/x-keystile-poll/gone: names an operation that is not mapped",
         "/x-keystile-poll/flat: items is no list",
@@ -368,4 +428,15 @@ fn a_typing_error_in_an_extension_is_told() {
     ] {
         assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected}: {lines:#?}");
     }
+}
+
+#[test]
+fn an_app_says_how_much_one_connection_may_ask() {
+    let mut document = operation("get", "/x", json!({}));
+    assert_eq!(parse(&document).0.limits, ConnectionLimits::default());
+    document["x-keystile-limits"] = json!({ "concurrency": 4, "requests": 180, "per": 60 });
+    let (app, report) = parse(&document);
+    assert!(report.is_empty(), "{report:#?}");
+    let rate = Rate { requests: 180, per: Duration::from_mins(1) };
+    assert_eq!(app.limits, ConnectionLimits { concurrency: Some(4), rate: Some(rate) });
 }

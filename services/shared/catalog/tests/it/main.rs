@@ -3,5 +3,6 @@
 mod documents;
 mod limits;
 mod requests;
+mod security;
 mod shipped;
 mod support;

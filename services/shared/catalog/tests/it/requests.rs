@@ -221,6 +221,72 @@ fn a_form_is_written_as_pairs() {
     );
 }
 
+/// An object with constants, and with what only looks like one.
+fn fixed() -> Value {
+    json!({ "type": "object", "required": ["query", "kind", "n", "deep", "none", "free"],
+        "properties": {
+            "query": { "type": "string", "const": "query { me & you }" },
+            "kind": { "enum": ["only"] },
+            "n": { "const": 7 },
+            "deep": { "const": { "a": [true, null] } },
+            "none": { "const": null },
+            "free": { "enum": ["a", "b"] },
+            "maybe": { "const": "x" },
+        } })
+}
+
+#[test]
+fn what_a_json_body_always_says_is_no_input_and_is_sent() {
+    let (app, report) = parse(&operation("post", "/x", json!({ "requestBody": body(fixed()) })));
+    assert!(report.is_empty(), "{report:#?}");
+    let inputs: Vec<_> =
+        run(&app).inputs["properties"].as_object().expect("properties").keys().collect();
+    assert_eq!(inputs, ["free", "maybe"], "what may be left out stays an input");
+    assert_eq!(run(&app).required, ["free"]);
+    let sent = |inputs: Value| {
+        let (kind, bytes) = request(&app, &inputs).expect("a request").body.expect("a body");
+        assert_eq!(kind, "application/json");
+        serde_json::from_slice::<Value>(&bytes).expect("JSON")
+    };
+    let fixed = json!({ "query": "query { me & you }", "kind": "only", "n": 7,
+                        "deep": { "a": [true, null] }, "none": null, "free": "a" });
+    assert_eq!(sent(json!({ "free": "a" })), fixed);
+    for name in ["query", "kind", "n", "deep", "none"] {
+        let inputs = json!({ "free": "a", name: fixed[name] });
+        assert!(run(&app).validate(&inputs).is_err(), "{name}");
+        assert!(request(&app, &inputs).is_err(), "a caller does not set {name}");
+    }
+
+    let only = json!({ "type": "object", "required": ["query"],
+                       "properties": { "query": { "const": "query { me }" } } });
+    let (app, _) = parse(&operation("post", "/x", json!({ "requestBody": body(only) })));
+    assert_eq!(run(&app).inputs["properties"], json!({}));
+    let sent = request(&app, &json!({})).expect("a request").body.expect("a body");
+    assert_eq!(sent.1, br#"{"query":"query { me }"}"#);
+}
+
+#[test]
+fn what_a_form_always_says_is_sent_if_it_can_be_written() {
+    let content = json!({ "application/x-www-form-urlencoded": { "schema": fixed() } });
+    let body = json!({ "required": true, "content": content });
+    let (app, report) = parse(&operation("post", "/x", json!({ "requestBody": body })));
+    assert!(report.is_empty(), "{report:#?}");
+    assert_eq!(run(&app).required, ["deep", "free", "none"]);
+    let inputs = json!({ "free": "a", "deep": {}, "none": null });
+    let (_, bytes) = request(&app, &inputs).expect("a request").body.expect("a body");
+    let text = String::from_utf8(bytes).expect("text");
+    assert_eq!(text, "kind=only&n=7&query=query%20%7B%20me%20%26%20you%20%7D&deep=%7B%7D&free=a");
+}
+
+#[test]
+fn a_body_that_may_be_left_out_has_no_constants() {
+    let mut optional = body(fixed());
+    optional["required"] = json!(false);
+    let (app, _) = parse(&operation("post", "/x", json!({ "requestBody": optional })));
+    assert_eq!(request(&app, &json!({})).expect("a request").body, None);
+    assert!(run(&app).inputs["properties"].get("body").is_some());
+}
+
 #[test]
 fn a_body_is_sent_exactly_when_it_is_wanted() {
     let list = json!({ "type": "array" });
