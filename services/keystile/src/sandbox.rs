@@ -1,15 +1,21 @@
-//! The sandbox: a small notes API, so that keys, grants and connections can be tried without an
-//! account anywhere else. What it does stands in its document, `sandbox.yaml` of the catalog.
+//! The sandbox: a small notes API behind OAuth 2.0, so that keys, grants and connections can be
+//! tried without an account anywhere else. What the API does stands in its document,
+//! `sandbox.yaml` of the catalog; its authorization server is `sandbox/oauth.rs`.
 //!
-//! A token `sandbox_<account>_<16 or more characters>` opens the account that it names; there is no
-//! sign-up. Notes live in memory, at most [`MAX_NOTES`] an account and [`MAX_ACCOUNTS`] accounts:
-//! the oldest make room.
+//! There is no sign-up: an account is there once it is named. A plain token
+//! `sandbox_<account>_<16 or more characters>` opens it, too. Everything lives in memory, bounded,
+//! and the oldest makes room: at most [`MAX_NOTES`] an account and [`MAX_ACCOUNTS`] accounts.
 
 mod api;
 mod bearer;
+mod bounded;
 mod notes;
+mod oauth;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::{Router, routing::get};
@@ -29,22 +35,30 @@ use url::{Host, Url};
 use crate::{Settings, wire};
 use notes::Accounts;
 pub use notes::{MAX_ACCOUNTS, MAX_NOTES};
+pub use oauth::{Client, MAX_CLIENTS};
+use oauth::{Clients, Ledger};
 
 type Answer<T> = Result<T, Problem>;
 
 /// What a sandbox is made of.
 #[derive(Clone)]
 pub struct Options {
-    /// Tells when a note was written.
+    /// How long an access token of its authorization server works.
+    pub access_token_ttl: Duration,
+    /// Decides when codes and access tokens end.
     pub clock: Arc<dyn Clock>,
-    /// Draws the ids of notes.
+    /// Draws ids, codes, secrets and tokens.
     pub entropy: Arc<dyn Entropy>,
 }
 
 impl Default for Options {
-    /// The machine's clock and randomness.
+    /// Ten minutes, on the machine's clock and randomness.
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+        Self {
+            access_token_ttl: Duration::from_mins(10),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
     }
 }
 
@@ -57,26 +71,53 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     accounts: Mutex<Accounts>,
+    clients: Mutex<Clients>,
+    ledger: Mutex<Ledger>,
 }
 
 impl Server {
-    /// An empty sandbox that lives at `base`.
+    /// An empty sandbox that lives at `base`, which has no path.
     #[must_use]
     pub fn new(base: &Url, options: Options) -> Self {
-        let Options { clock, entropy } = options;
-        Self(Arc::new(Inner { base: base.clone(), clock, entropy, accounts: Mutex::default() }))
+        let Options { access_token_ttl, clock, entropy } = options;
+        let ledger = Ledger::new(access_token_ttl, Arc::clone(&clock), Arc::clone(&entropy));
+        Self(Arc::new(Inner {
+            base: base.clone(),
+            clock,
+            entropy,
+            accounts: Mutex::default(),
+            clients: Mutex::default(),
+            ledger: Mutex::new(ledger),
+        }))
+    }
+
+    /// Registers a client whose id and secret the caller chose, in place of an earlier one with
+    /// this id. It never makes room for others.
+    ///
+    /// # Errors
+    /// The id is no account's name, or a redirect URI would be refused at `/oauth/register`, too.
+    pub fn add_client(&self, client: Client) -> anyhow::Result<()> {
+        self.clients().add(client)
     }
 
     /// Its routes.
     pub fn router(&self) -> Router {
         let document = Catalog::sandbox_document(&self.0.base);
         let document = get(|| async { ([(header::CONTENT_TYPE, "application/yaml")], document) });
-        let router = api::routes().route("/openapi.yaml", document);
+        let router = api::routes().merge(oauth::routes()).route("/openapi.yaml", document);
         harden(router.with_state(self.clone()), &Limits::default())
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

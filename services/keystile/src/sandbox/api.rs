@@ -15,7 +15,11 @@ use keystile_runtime::{Problem, http::StrictJson, problem::Fault};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{Answer, Server, bearer::Account, notes::Note};
+use super::{
+    Answer, Server,
+    bearer::{Holder, Reader, Writer},
+    notes::Note,
+};
 
 const MAX_TITLE: usize = 200;
 const MAX_TEXT: usize = 10_000;
@@ -46,7 +50,7 @@ struct Notes {
 
 async fn list_notes(
     State(server): State<Server>,
-    Account(account): Account,
+    Reader(account): Reader,
     query: Result<Query<ListNotes>, QueryRejection>,
 ) -> Answer<Json<Notes>> {
     let Ok(Query(query)) = query else { return Err(bad_query("limit and tag only")) };
@@ -107,7 +111,7 @@ fn length(text: &str, least: usize, most: usize) -> bool {
 
 async fn create_note(
     State(server): State<Server>,
-    Account(account): Account,
+    Writer(account): Writer,
     StrictJson(new): StrictJson<NewNote>,
 ) -> Answer<impl IntoResponse> {
     new.check()?;
@@ -125,7 +129,7 @@ async fn create_note(
 
 async fn get_note(
     State(server): State<Server>,
-    Account(account): Account,
+    Reader(account): Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Answer<Json<Note>> {
     let id = id.map_err(|_| no_such_note())?;
@@ -134,7 +138,7 @@ async fn get_note(
 
 async fn delete_note(
     State(server): State<Server>,
-    Account(account): Account,
+    Writer(account): Writer,
     id: Result<Path<String>, PathRejection>,
 ) -> Answer<StatusCode> {
     let id = id.map_err(|_| no_such_note())?;
@@ -162,7 +166,7 @@ struct Echoed {
 
 async fn echo(
     State(server): State<Server>,
-    _: Account,
+    _: Holder,
     StrictJson(echo): StrictJson<Echo>,
 ) -> Answer<Json<Echoed>> {
     if !length(&echo.message, 0, MAX_TEXT) {
@@ -177,6 +181,6 @@ struct Me {
     account: String,
 }
 
-async fn who_am_i(Account(account): Account) -> Json<Me> {
+async fn who_am_i(Holder(account): Holder) -> Json<Me> {
     Json(Me { account })
 }
