@@ -1,76 +1,124 @@
-//! The sandbox: a small notes API, so that keys, grants and connections can be tried without an
-//! account anywhere else. What it does stands in its document, `sandbox.yaml` of the catalog.
+//! The sandbox: a small notes API behind OAuth 2.0, so that keys, grants and connections can be
+//! tried without an account anywhere else. What the API does stands in its document,
+//! `sandbox.yaml` of the catalog; its authorization server is `sandbox/oauth.rs`.
 //!
-//! A token `sandbox_<account>_<16 or more characters>` opens the account that it names; there is no
-//! sign-up. Notes live in memory, at most [`MAX_NOTES`] an account and [`MAX_ACCOUNTS`] accounts:
-//! the oldest make room.
+//! There is no sign-up: an account is there once it is named. A plain token
+//! `sandbox_<account>_<16 or more characters>` opens it, too. Everything lives in memory, bounded,
+//! and the oldest makes room: at most [`MAX_NOTES`] an account and [`MAX_ACCOUNTS`] accounts.
 
+mod api;
+mod bearer;
+mod bounded;
 mod notes;
+mod oauth;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use axum::{
-    Json, Router,
-    extract::{
-        FromRequestParts, Path, Query, State,
-        rejection::{PathRejection, QueryRejection},
-    },
-    response::IntoResponse,
-    routing::{get, post},
-};
-use http::{StatusCode, header, request::Parts};
+use axum::{Router, routing::get};
+use http::header;
 use keystile_catalog::Catalog;
-use keystile_domain::{Clock as _, base62, entropy};
+use keystile_domain::{Clock, Entropy};
 use keystile_egress::{Allow, HostPort};
 use keystile_runtime::{
     Drain, Problem, SystemClock, SystemEntropy,
     health::{self, Readiness},
-    http::{Limits, StrictJson, harden, local, serve as serve_http},
+    http::{Limits, harden, local, serve as serve_http},
     lifecycle::{GRACE, Signals},
-    problem::Fault,
 };
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use url::{Host, Url};
 
 use crate::{Settings, wire};
-use notes::{Accounts, Note};
+use notes::Accounts;
 pub use notes::{MAX_ACCOUNTS, MAX_NOTES};
-
-const MAX_TITLE: usize = 200;
-const MAX_TEXT: usize = 10_000;
-const MAX_TAG: usize = 40;
-const MAX_TAGS: usize = 10;
-const DEFAULT_PAGE: usize = 20;
-const MAX_PAGE: usize = 100;
+pub use oauth::{Client, MAX_CLIENTS};
+use oauth::{Clients, Ledger};
 
 type Answer<T> = Result<T, Problem>;
 
-#[derive(Clone, Default)]
-struct Sandbox(Arc<Mutex<Accounts>>);
+/// What a sandbox is made of.
+#[derive(Clone)]
+pub struct Options {
+    /// How long an access token of its authorization server works.
+    pub access_token_ttl: Duration,
+    /// Decides when codes and access tokens end.
+    pub clock: Arc<dyn Clock>,
+    /// Draws ids, codes, secrets and tokens.
+    pub entropy: Arc<dyn Entropy>,
+}
 
-impl Sandbox {
-    fn accounts(&self) -> MutexGuard<'_, Accounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Options {
+    /// Ten minutes, on the machine's clock and randomness.
+    fn default() -> Self {
+        Self {
+            access_token_ttl: Duration::from_mins(10),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
     }
 }
 
-/// The routes of the sandbox that lives at `base`.
-pub fn router(base: &Url) -> Router {
-    let document = Catalog::sandbox_document(base);
-    let router = Router::new()
-        .route("/notes", get(list_notes).post(create_note))
-        .route("/notes/{noteId}", get(get_note).delete(delete_note))
-        .route("/echo", post(echo))
-        .route("/me", get(who_am_i))
-        .route(
-            "/openapi.yaml",
-            get(|| async { ([(header::CONTENT_TYPE, "application/yaml")], document) }),
-        )
-        .with_state(Sandbox::default());
-    harden(router, &Limits::default())
+/// A sandbox and what it remembers. Clones share it.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    base: Url,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    accounts: Mutex<Accounts>,
+    clients: Mutex<Clients>,
+    ledger: Mutex<Ledger>,
+}
+
+impl Server {
+    /// An empty sandbox that lives at `base`, which has no path.
+    #[must_use]
+    pub fn new(base: &Url, options: Options) -> Self {
+        let Options { access_token_ttl, clock, entropy } = options;
+        let ledger = Ledger::new(access_token_ttl, Arc::clone(&clock), Arc::clone(&entropy));
+        Self(Arc::new(Inner {
+            base: base.clone(),
+            clock,
+            entropy,
+            accounts: Mutex::default(),
+            clients: Mutex::default(),
+            ledger: Mutex::new(ledger),
+        }))
+    }
+
+    /// Registers a client whose id and secret the caller chose, in place of an earlier one with
+    /// this id. It never makes room for others.
+    ///
+    /// # Errors
+    /// The id is no account's name, or a redirect URI would be refused at `/oauth/register`, too.
+    pub fn add_client(&self, client: Client) -> anyhow::Result<()> {
+        self.clients().add(client)
+    }
+
+    /// Its routes.
+    pub fn router(&self) -> Router {
+        let document = Catalog::sandbox_document(&self.0.base);
+        let document = get(|| async { ([(header::CONTENT_TYPE, "application/yaml")], document) });
+        let router = api::routes().merge(oauth::routes()).route("/openapi.yaml", document);
+        harden(router.with_state(self.clone()), &Limits::default())
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The port of a sandbox that is a process of its own.
@@ -109,7 +157,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let url = settings.sandbox.url.clone().unwrap_or_else(|| format!("http://{}", local(at)));
     let drain = Drain::new();
     let health = harden(health::router(Readiness::new(drain.stopping())), &Limits::default());
-    drain.spawn(serve(listener, router(&base(&url)?), drain.clone()));
+    let server = Server::new(&base(&url)?, Options::default());
+    drain.spawn(serve(listener, server.router(), drain.clone()));
     drain.spawn(serve_http(probes, health, drain.clone(), Limits::default()));
     tracing::info!(%at, "listening");
     drain.run_until(&mut signals, GRACE).await;
@@ -119,179 +168,6 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
 /// Serves the sandbox until `drain` begins.
 pub async fn serve(listener: TcpListener, router: Router, drain: Drain) {
     serve_http(listener, router, drain, Limits::default()).await;
-}
-
-/// The account that a request's token opens.
-struct Account(String);
-
-impl Account {
-    fn of(token: &str) -> Option<Self> {
-        let (account, secret) = token.strip_prefix("sandbox_")?.split_once('_')?;
-        let plain = |text: &str, extra: u8| {
-            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == extra)
-        };
-        let named = (1..=32).contains(&account.len()) && plain(account, b'-');
-        let secret = (16..=128).contains(&secret.len()) && plain(secret, b'_');
-        (named && secret).then(|| Self(account.to_owned()))
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Account {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = header.and_then(|text| text.strip_prefix("Bearer "));
-        token.and_then(Self::of).ok_or_else(|| {
-            let detail = "the sandbox wants Authorization: Bearer sandbox_<account>_<secret>";
-            Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", detail)
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListNotes {
-    limit: Option<usize>,
-    tag: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Notes {
-    notes: Vec<Note>,
-}
-
-async fn list_notes(
-    State(sandbox): State<Sandbox>,
-    account: Account,
-    query: Result<Query<ListNotes>, QueryRejection>,
-) -> Answer<Json<Notes>> {
-    let Ok(Query(query)) = query else { return Err(bad_query("limit and tag only")) };
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(bad_query("limit must be from 1 to 100"));
-    }
-    if query.tag.as_ref().is_some_and(|tag| !length(tag, 1, MAX_TAG)) {
-        return Err(bad_query("tag must have 1 to 40 characters"));
-    }
-    let notes = sandbox.accounts().newest(&account.0, query.tag.as_deref(), limit);
-    Ok(Json(Notes { notes }))
-}
-
-fn bad_query(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewNote {
-    title: String,
-    body: Option<String>,
-    #[serde(default)]
-    tags: Vec<String>,
-}
-
-impl NewNote {
-    fn check(&self) -> Answer<()> {
-        let mut faults = Vec::new();
-        let mut fault = |pointer: String, detail: &str| {
-            faults.push(Fault { pointer, detail: detail.to_owned() });
-        };
-        if !length(&self.title, 1, MAX_TITLE) {
-            fault("/title".to_owned(), "must have 1 to 200 characters");
-        }
-        if self.body.as_ref().is_some_and(|body| !length(body, 0, MAX_TEXT)) {
-            fault("/body".to_owned(), "must have at most 10000 characters");
-        }
-        if self.tags.len() > MAX_TAGS {
-            fault("/tags".to_owned(), "must have at most 10 items");
-        }
-        for (at, tag) in self.tags.iter().enumerate().take(MAX_TAGS) {
-            if !length(tag, 1, MAX_TAG) {
-                fault(format!("/tags/{at}"), "must have 1 to 40 characters");
-            } else if self.tags[..at].contains(tag) {
-                fault(format!("/tags/{at}"), "must not repeat");
-            }
-        }
-        if faults.is_empty() { Ok(()) } else { Err(Problem::faults(&faults)) }
-    }
-}
-
-/// JSON Schema counts characters.
-fn length(text: &str, least: usize, most: usize) -> bool {
-    (least..=most).contains(&text.chars().count())
-}
-
-async fn create_note(
-    State(sandbox): State<Sandbox>,
-    account: Account,
-    StrictJson(new): StrictJson<NewNote>,
-) -> Answer<impl IntoResponse> {
-    new.check()?;
-    let digits = base62::encode::<8, 11>(&entropy::bytes(&SystemEntropy));
-    let note = Note {
-        id: "note_".chars().chain(digits.into_iter().map(char::from)).collect(),
-        title: new.title,
-        body: new.body,
-        tags: new.tags,
-        created_at: SystemClock.now(),
-    };
-    sandbox.accounts().add(&account.0, note.clone());
-    Ok((StatusCode::CREATED, Json(note)))
-}
-
-async fn get_note(
-    State(sandbox): State<Sandbox>,
-    account: Account,
-    id: Result<Path<String>, PathRejection>,
-) -> Answer<Json<Note>> {
-    let id = id.map_err(|_| no_such_note())?;
-    sandbox.accounts().get(&account.0, &id).map(Json).ok_or_else(no_such_note)
-}
-
-async fn delete_note(
-    State(sandbox): State<Sandbox>,
-    account: Account,
-    id: Result<Path<String>, PathRejection>,
-) -> Answer<StatusCode> {
-    let id = id.map_err(|_| no_such_note())?;
-    let removed = sandbox.accounts().remove(&account.0, &id);
-    if removed { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_note()) }
-}
-
-fn no_such_note() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such note")
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Echo {
-    message: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Echoed {
-    message: String,
-    #[serde(with = "time::serde::rfc3339")]
-    received_at: OffsetDateTime,
-}
-
-async fn echo(_: Account, StrictJson(echo): StrictJson<Echo>) -> Answer<Json<Echoed>> {
-    if !length(&echo.message, 0, MAX_TEXT) {
-        let detail = "must have at most 10000 characters".to_owned();
-        return Err(Problem::faults(&[Fault { pointer: "/message".to_owned(), detail }]));
-    }
-    Ok(Json(Echoed { message: echo.message, received_at: SystemClock.now() }))
-}
-
-#[derive(Serialize)]
-struct Me {
-    account: String,
-}
-
-async fn who_am_i(account: Account) -> Json<Me> {
-    Json(Me { account: account.0 })
 }
 
 #[cfg(test)]

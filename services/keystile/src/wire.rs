@@ -141,7 +141,7 @@ pub async fn start(
         }
     };
     if let (Some(listener), Some(addr)) = (sandbox_listener, addresses.sandbox) {
-        let router = sandbox::router(&base(addr)?);
+        let router = sandbox::Server::new(&base(addr)?, sandbox::Options::default()).router();
         behind.spawn(sandbox::serve(listener, router, behind.clone()));
     }
     work::run(&services, &edge, &behind);

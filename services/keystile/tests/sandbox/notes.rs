@@ -1,58 +1,13 @@
-//! The sandbox against its document.
+//! The notes API against its document.
 
-use std::time::Duration;
-
-use keystile::sandbox;
 use keystile_catalog::App;
-use keystile_runtime::Drain;
-use reqwest::{Client, Method, StatusCode};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use url::Url;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::running::Running;
 
 const ADA: &str = "sandbox_ada_0123456789abcdef";
 const BOB: &str = "sandbox_bob_0123456789abcdef";
-
-struct Running {
-    base: Url,
-    http: Client,
-    drain: Drain,
-}
-
-impl Running {
-    async fn start() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let addr = listener.local_addr().expect("bound");
-        let base: Url = format!("http://{addr}").parse().expect("a URL");
-        let drain = Drain::new();
-        drain.spawn(sandbox::serve(listener, sandbox::router(&base), drain.clone()));
-        Self { base, http: Client::new(), drain }
-    }
-
-    async fn ask(
-        &self,
-        token: &str,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> (StatusCode, Value) {
-        let mut request = self.http.request(method, self.base.join(path).expect("a path"));
-        request = request.header("Authorization", token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let response = request.send().await.expect("answers");
-        let status = response.status();
-        let text = response.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
-    }
-
-    async fn stop(self) {
-        drop(self.http);
-        self.drain.stop(Duration::from_secs(5), std::future::pending()).await;
-    }
-}
 
 #[tokio::test]
 async fn notes_are_made_found_and_deleted_by_their_account_only() {
