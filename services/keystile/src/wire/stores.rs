@@ -84,9 +84,10 @@ fn path(url: &SecretString) -> Option<PathBuf> {
 
 /// Is the file, which is there, in that very directory?
 fn is_in(file: &Path, dir: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    real(file).and_then(|file| file.parent().map(Path::to_owned)) == real(dir)
-        && real(dir).is_some()
+    match (file.canonicalize(), dir.canonicalize()) {
+        (Ok(file), Ok(dir)) => file.parent() == Some(&*dir),
+        _ => false,
+    }
 }
 
 async fn connect(role: Role, url: &SecretString) -> anyhow::Result<Database> {
