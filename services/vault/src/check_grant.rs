@@ -1,9 +1,20 @@
-//! Can a connection serve what a grant would allow? Asked by issuance before it saves one.
+//! Can a connection serve what a grant would allow? Asked by issuance before it saves one, and by
+//! people who choose one.
 
 use keystile_catalog::App;
-use keystile_domain::{AppKey, ComponentId, ConnectionId, TeamId};
+use keystile_domain::{
+    Actor, AppKey, ComponentId, ConnectionId, IntegrationId, Permission, TeamId,
+};
 
-use crate::{connection::Status, error::Error, vault::Vault};
+use crate::{
+    connection::{Connection, Status},
+    error::Error,
+    integration,
+    read::Page,
+    scope,
+    store::ConnectionPage,
+    vault::Vault,
+};
 
 /// Why a grant cannot be saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,76 +22,138 @@ pub(crate) struct Problem {
     /// `None` if it concerns the connection or the app as a whole.
     pub(crate) component: Option<ComponentId>,
     pub(crate) code: &'static str,
-    pub(crate) detail: &'static str,
+    pub(crate) detail: String,
 }
 
 impl Problem {
-    const fn whole(code: &'static str, detail: &'static str) -> Self {
-        Self { component: None, code, detail }
+    fn whole(code: &'static str, detail: &str) -> Self {
+        Self { component: None, code, detail: detail.to_owned() }
     }
 }
 
+/// What is said of a grant.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// Every reason against it; none if it can be saved.
+    pub(crate) problems: Vec<Problem>,
+    /// What the connection belongs to.
+    pub(crate) integration: Option<IntegrationId>,
+}
+
+/// A connection and what is in its way.
+#[derive(Debug)]
+pub(crate) struct Match {
+    pub(crate) connection: Connection,
+    pub(crate) problems: Vec<Problem>,
+}
+
 impl Vault {
-    /// Every reason against the grant; none if it can be saved.
+    /// Every reason against the grant.
     pub(crate) async fn check_grant(
         &self,
         team: TeamId,
         app: &AppKey,
         connection: Option<ConnectionId>,
         components: &[ComponentId],
-    ) -> Result<Vec<Problem>, Error> {
+    ) -> Result<Verdict, Error> {
+        let whole = |code, detail| Ok(vec![Problem::whole(code, detail)]);
+        let mut integration = None;
         let Some(app) = self.catalog.app(app) else {
-            return Ok(vec![Problem::whole("unknown_app", "there is no such app")]);
+            let problems = whole("unknown_app", "there is no such app");
+            return problems.map(|problems| Verdict { problems, integration });
         };
-        let unknown = components.iter().filter(|id| !app.components.contains_key(id));
-        let mut problems: Vec<Problem> = unknown
-            .map(|id| Problem {
-                component: Some(id.clone()),
-                code: "unknown_component",
-                detail: "the app has no such component",
-            })
-            .collect();
-        problems.extend(self.check_connection(team, app, connection).await?);
-        Ok(problems)
+        let mut problems = unknown(app, components);
+        problems.extend(match connection {
+            None if app.needs_connection() => {
+                whole("connection_required", "this app needs a connected account")
+            }
+            None => Ok(Vec::new()),
+            Some(_) if !app.needs_connection() => {
+                whole("connection_not_needed", "this app needs no connected account")
+            }
+            Some(id) => match self.store.find_connection(team, id).await? {
+                None => whole("connection_not_found", "there is no such connection"),
+                Some((connection, _)) if connection.app != app.key => {
+                    whole("connection_of_another_app", "the connection is of another app")
+                }
+                Some((connection, _)) => {
+                    integration = connection.issued.as_ref().map(|issued| issued.integration);
+                    self.obstacles(app, &connection, components).await
+                }
+            },
+        }?);
+        Ok(Verdict { problems, integration })
     }
 
-    async fn check_connection(
+    /// The app's connections, newest first, each with what is in its way.
+    pub(crate) async fn match_connections(
         &self,
-        team: TeamId,
-        app: &App,
-        connection: Option<ConnectionId>,
-    ) -> Result<Option<Problem>, Error> {
-        let Some(id) = connection else {
-            return Ok(app.needs_connection().then_some(Problem::whole(
-                "connection_required",
-                "this app needs a connected account",
-            )));
-        };
-        if !app.needs_connection() {
-            let detail = "this app needs no connected account";
-            return Ok(Some(Problem::whole("connection_not_needed", detail)));
+        actor: &Actor,
+        app: &AppKey,
+        components: &[ComponentId],
+        page: ConnectionPage,
+    ) -> Result<Page<Match>, Error> {
+        actor.require(Permission::Read)?;
+        let app = self.catalog.app(app).ok_or(Error::UnknownApp)?;
+        if let Some(problem) = unknown(app, components).into_iter().next() {
+            return Err(Error::field("components", problem.detail));
         }
-        let Some((connection, _)) = self.store.find_connection(team, id).await? else {
-            let detail = "there is no such connection";
-            return Ok(Some(Problem::whole("connection_not_found", detail)));
-        };
-        if connection.app != app.key {
-            let detail = "the connection is of another app";
-            return Ok(Some(Problem::whole("connection_of_another_app", detail)));
+        let found = self.list(actor, page).await?;
+        let mut items = Vec::with_capacity(found.items.len());
+        for connection in found.items {
+            let problems = self.obstacles(app, &connection, components).await?;
+            items.push(Match { connection, problems });
         }
-        Ok(match connection.health.status {
-            Status::Active => None,
-            Status::Expired => {
-                Some(Problem::whole("expired", "the app refuses the credential: connect again"))
-            }
-            Status::Revoked => Some(Problem::whole("revoked", "the connection was withdrawn")),
-            Status::MissingScopes => Some(Problem::whole(
-                "missing_scopes",
-                "the credential lacks permissions at the app",
-            )),
-            Status::Failing => {
-                Some(Problem::whole("failing", "the app did not answer its last test"))
-            }
-        })
+        Ok(Page { items, more: found.more })
     }
+
+    /// What is in the way of a connection that is to serve these components.
+    async fn obstacles(
+        &self,
+        app: &App,
+        connection: &Connection,
+        components: &[ComponentId],
+    ) -> Result<Vec<Problem>, Error> {
+        let whole = match connection.health.status {
+            Status::Active => None,
+            Status::Expired => Some(("expired", "the app refuses the credential: connect again")),
+            Status::Revoked => Some(("revoked", "the connection was withdrawn")),
+            // What a provider granted is known, scope by scope.
+            Status::MissingScopes if connection.issued.is_some() => None,
+            Status::MissingScopes => {
+                Some(("missing_scopes", "the credential lacks permissions at the app"))
+            }
+            Status::Failing => Some(("failing", "the app or its provider did not answer lately")),
+        };
+        let mut problems: Vec<Problem> =
+            whole.into_iter().map(|(code, detail)| Problem::whole(code, detail)).collect();
+        let Some(issued) = &connection.issued else { return Ok(problems) };
+        let found = self.store.find_integration(connection.team, issued.integration).await?;
+        if found.is_none_or(|(own, _)| own.status == integration::Status::Disabled) {
+            let detail = "the integration that it was connected through is disabled";
+            problems.push(Problem::whole("integration_disabled", detail));
+        }
+        for id in components {
+            let Some(component) = app.components.get(id) else { continue };
+            let missing = scope::missing(&component.scopes, &issued.scopes);
+            if !missing.is_empty() {
+                problems.push(Problem {
+                    component: Some(id.clone()),
+                    code: "missing_scopes",
+                    detail: format!("the account did not grant {}", missing.join(", ")),
+                });
+            }
+        }
+        Ok(problems)
+    }
+}
+
+fn unknown(app: &App, components: &[ComponentId]) -> Vec<Problem> {
+    let unknown = components.iter().filter(|id| !app.components.contains_key(id));
+    let problem = |id: &ComponentId| Problem {
+        component: Some(id.clone()),
+        code: "unknown_component",
+        detail: "the app has no such component".to_owned(),
+    };
+    unknown.map(problem).collect()
 }

@@ -1,6 +1,6 @@
 //! A linked account, as everyone but the outside call sees it: without its credential.
 
-use keystile_domain::{AppKey, ConnectionId, TeamId, name::Name};
+use keystile_domain::{AppKey, ConnectionId, IntegrationId, TeamId, name::Name};
 use time::OffsetDateTime;
 
 /// One linked account of an app.
@@ -22,6 +22,21 @@ pub(crate) struct Connection {
     pub(crate) created_at: OffsetDateTime,
     /// When a call last went out with it.
     pub(crate) last_used_at: Option<OffsetDateTime>,
+    /// What a provider issued it; `None` without OAuth.
+    pub(crate) issued: Option<Issued>,
+}
+
+/// What the provider of an integration said of the tokens that it issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Issued {
+    /// Whose provider.
+    pub(crate) integration: IntegrationId,
+    /// What was granted.
+    pub(crate) scopes: Vec<String>,
+    /// When the access token ends, if the provider said so.
+    pub(crate) expires_at: Option<OffsetDateTime>,
+    /// When to refresh, or to try again; `None` if that cannot be done or need not be.
+    pub(crate) refresh_at: Option<OffsetDateTime>,
 }
 
 /// A status and, where it is not active, why.
@@ -105,11 +120,16 @@ pub(crate) enum Scheme {
     Basic,
     /// A secret in a header or query parameter of the app's own.
     ApiKey,
+    /// Several such secrets.
+    Fields,
+    /// Tokens of an integration's provider.
+    OAuth2,
 }
 
 impl Scheme {
     /// Every scheme.
-    pub(crate) const ALL: [Self; 3] = [Self::Bearer, Self::Basic, Self::ApiKey];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Bearer, Self::Basic, Self::ApiKey, Self::Fields, Self::OAuth2];
 
     /// The text in databases and APIs.
     #[must_use]
@@ -118,6 +138,8 @@ impl Scheme {
             Self::Bearer => "bearer",
             Self::Basic => "basic",
             Self::ApiKey => "api_key",
+            Self::Fields => "fields",
+            Self::OAuth2 => "oauth2",
         }
     }
 

@@ -1,14 +1,16 @@
-//! Linking an account with a static credential.
+//! Linking an account without a browser: with what a person gives, or as the client itself.
 
 use std::collections::BTreeMap;
 
-use keystile_domain::{Actor, AppKey, ConnectionId, Permission, name::Name};
+use keystile_domain::{Actor, AppKey, ConnectionId, IntegrationId, Permission, TeamId, name::Name};
 
 use crate::{
-    audit::{self, Author},
-    connection::{Connection, Health},
-    credential::{Credential, Given},
+    audit::{self, Author, Who},
+    connection::{Connection, Health, Issued},
+    credential::{Credential, Given, Secret, Tokens},
     error::Error,
+    integration::{GrantType, check::scope_text},
+    oauth::token::{self, Exchange},
     vault::Vault,
 };
 
@@ -19,8 +21,16 @@ const FIRST: u64 = 1;
 pub(crate) struct Create {
     pub(crate) app: AppKey,
     pub(crate) name: Name,
-    pub(crate) given: Given,
+    pub(crate) account: Account,
     pub(crate) variables: BTreeMap<String, String>,
+}
+
+/// Where the credential comes from.
+pub(crate) enum Account {
+    /// A person gives it.
+    Given(Given),
+    /// An integration of grant client credentials gets it.
+    Client(IntegrationId),
 }
 
 impl Vault {
@@ -33,10 +43,16 @@ impl Vault {
         }
         app.base_url(&create.variables)
             .map_err(|error| Error::field("server_variables", error.to_string()))?;
-        let secret = create
-            .given
-            .fit(&app.security)
-            .map_err(|unfit| Error::field(unfit.field, unfit.problem))?;
+        let (secret, issued) = match create.account {
+            Account::Given(given) => {
+                let fit = given.fit(&app.security);
+                (fit.map_err(|unfit| Error::field(unfit.field, unfit.problem))?, None)
+            }
+            Account::Client(id) => {
+                let (secret, issued) = self.as_client(team, &create.app, id).await?;
+                (secret, Some(issued))
+            }
+        };
         let now = self.clock.now();
         let connection = Connection {
             id: ConnectionId::generate(now, &*self.entropy),
@@ -47,12 +63,48 @@ impl Vault {
             scheme: secret.scheme(),
             created_at: now,
             last_used_at: None,
+            issued,
         };
         let credential = Credential { app: create.app, variables: create.variables, secret };
-        let sealed = self.keys.seal(team, connection.id, FIRST, &credential).await?;
-        let author = Author::new(actor, now, &*self.entropy);
+        let sealed = self.keys.seal_credential(team, connection.id, FIRST, &credential).await?;
+        let author = Author::new(Who::of(actor), now, &*self.entropy);
         let entry = author.entry(audit::CREATED, &connection, None, Some(&connection));
-        self.store.insert_connection(&connection, &sealed, &entry).await?;
-        Ok(connection)
+        if self.store.insert_connection(&connection, &sealed, &entry).await? {
+            Ok(connection)
+        } else {
+            // It was configured a moment ago.
+            Err(Error::IntegrationChanged)
+        }
+    }
+
+    /// Tokens of the client credentials grant (RFC 6749 section 4.4).
+    async fn as_client(
+        &self,
+        team: TeamId,
+        app: &AppKey,
+        id: IntegrationId,
+    ) -> Result<(Secret, Issued), Error> {
+        let found = self.store.find_integration(team, id).await?;
+        let (integration, sealed) = found.ok_or(Error::IntegrationNotFound)?;
+        integration.require_configured()?;
+        let wrong = |problem| Err(Error::field("credential.integration_id", problem));
+        if integration.app != *app {
+            return wrong("is of another app");
+        }
+        if integration.grant_type != GrantType::ClientCredentials {
+            return wrong("needs a person to consent: start a connect flow");
+        }
+        let client = self.open_client(&integration, &sealed).await?;
+        let endpoints = client.endpoints.as_ref();
+        let endpoints = endpoints.ok_or(Error::IntegrationNotConfigured("draft"))?;
+        let app = self.catalog.app(app).ok_or(Error::UnknownApp)?;
+        let scope = scope_text(&integration, app);
+        let exchange = Exchange::ClientCredentials { scope: &scope };
+        let issued = token::exchange(&self.egress, &client, endpoints, &exchange).await?;
+        let scopes = issued.scopes.clone().unwrap_or_else(|| integration.scopes.clone());
+        let told = self.issued(&integration, &issued, scopes, self.clock.now());
+        // Nothing is refreshed with a token here: the client asks again (section 4.4.3).
+        let tokens = Tokens { integration: id, access: issued.access, refresh: None };
+        Ok((Secret::OAuth2(tokens), told))
     }
 }

@@ -1,18 +1,21 @@
-//! A static credential: what a person types, what is sealed, what egress injects.
+//! A credential: what a person gives or a provider issues, what is sealed, what egress injects.
 //!
-//! Sealed with it is everything that decides where it may go: the app, the server's variables and
-//! the header or parameter it travels in. Whoever can write the database can therefore not send it
-//! elsewhere.
+//! Sealed with it is everything that decides where it may go: the app, the server's variables, the
+//! header or parameter it travels in, the integration whose provider issued it. Whoever can write
+//! the database can therefore not send it elsewhere.
 
 use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
-use keystile_catalog::{AuthScheme, KeyPlace};
-use keystile_domain::AppKey;
+use keystile_catalog::{AuthScheme, Field, KeyPlace};
+use keystile_domain::{AppKey, IntegrationId};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use crate::connection::Scheme;
+use crate::{
+    connection::Scheme,
+    texts::{self, Malformed, Texts},
+};
 
 /// The longest part of a credential, bytes.
 const MAX_LEN: usize = 8 << 10;
@@ -22,13 +25,18 @@ const MAX_LEN: usize = 8 << 10;
 pub(crate) enum Given {
     Bearer(SecretString),
     ApiKey(SecretString),
-    Basic { user: SecretString, password: SecretString },
+    Basic {
+        user: SecretString,
+        password: SecretString,
+    },
+    /// By the names that the document gives them.
+    Fields(BTreeMap<String, SecretString>),
 }
 
 /// A credential that cannot be taken as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unfit {
-    pub(crate) field: &'static str,
+    pub(crate) field: String,
     pub(crate) problem: &'static str,
 }
 
@@ -47,12 +55,33 @@ pub(crate) enum Secret {
     Basic { user: SecretString, password: SecretString },
     Header { name: String, value: SecretString },
     Query { name: String, value: SecretString },
+    Fields(Vec<Placed>),
+    OAuth2(Tokens),
+}
+
+/// A secret in a place of its own.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    place: KeyPlace,
+    name: String,
+    value: SecretString,
+}
+
+/// What the provider of an integration issued.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// Whose provider: nobody else is shown the refresh token.
+    pub(crate) integration: IntegrationId,
+    /// Goes to the app.
+    pub(crate) access: SecretString,
+    /// Goes to the provider's token endpoint, once.
+    pub(crate) refresh: Option<SecretString>,
 }
 
 impl Given {
     /// Fits it to the first of the app's schemes that takes such a credential.
     pub(crate) fn fit(self, schemes: &[AuthScheme]) -> Result<Secret, Unfit> {
-        let absent = |problem| Unfit { field: "credential", problem };
+        let absent = |problem| Unfit { field: "credential".to_owned(), problem };
         match self {
             Self::Bearer(token) => {
                 sendable("credential.bearer_token", &token)?;
@@ -69,7 +98,7 @@ impl Given {
                 plain("credential.basic.username", &user)?;
                 if user.expose_secret().contains(':') {
                     let problem = "must not contain a colon";
-                    return Err(Unfit { field: "credential.basic.username", problem });
+                    return Err(Unfit { field: "credential.basic.username".to_owned(), problem });
                 }
                 schemes
                     .iter()
@@ -97,39 +126,70 @@ impl Given {
                     }
                 }
             }
+            Self::Fields(values) => {
+                let fields = schemes.iter().find_map(|scheme| match scheme {
+                    AuthScheme::Fields(fields) => Some(fields),
+                    AuthScheme::ApiKey { .. }
+                    | AuthScheme::Basic
+                    | AuthScheme::Bearer
+                    | AuthScheme::OAuth2(_)
+                    | AuthScheme::OpenIdConnect(_) => None,
+                });
+                let fields = fields.ok_or(absent("this app takes no set of fields"))?;
+                placed(fields, values).map(Secret::Fields)
+            }
         }
     }
 }
 
-fn plain(field: &'static str, value: &SecretString) -> Result<(), Unfit> {
+/// A value for each of the app's fields, and no other.
+fn placed(
+    fields: &[Field],
+    mut values: BTreeMap<String, SecretString>,
+) -> Result<Vec<Placed>, Unfit> {
+    let at = |label: &str| format!("credential.fields.{label}");
+    let mut placed = Vec::with_capacity(fields.len());
+    for field in fields {
+        let value = values
+            .remove(&field.label)
+            .ok_or_else(|| Unfit { field: at(&field.label), problem: "is required" })?;
+        match field.place {
+            KeyPlace::Header => sendable(&at(&field.label), &value)?,
+            KeyPlace::Query => plain(&at(&field.label), &value)?,
+        }
+        placed.push(Placed { place: field.place, name: field.name.clone(), value });
+    }
+    match values.keys().next() {
+        None => Ok(placed),
+        Some(label) => Err(Unfit { field: at(label), problem: "is not a field of this app" }),
+    }
+}
+
+fn plain(field: &str, value: &SecretString) -> Result<(), Unfit> {
+    let unfit = |problem| Err(Unfit { field: field.to_owned(), problem });
     let value = value.expose_secret();
     if value.is_empty() {
-        return Err(Unfit { field, problem: "must not be empty" });
+        return unfit("must not be empty");
     }
     if value.len() > MAX_LEN {
-        return Err(Unfit { field, problem: "must have at most 8192 bytes" });
+        return unfit("must have at most 8192 bytes");
     }
     if value.chars().any(char::is_control) {
-        return Err(Unfit { field, problem: "must not contain control characters" });
+        return unfit("must not contain control characters");
     }
     Ok(())
 }
 
-fn sendable(field: &'static str, value: &SecretString) -> Result<(), Unfit> {
+/// Can it travel in a header?
+pub(crate) fn sendable(field: &str, value: &SecretString) -> Result<(), Unfit> {
     plain(field, value)?;
     let text = value.expose_secret();
     if text.trim() != text || !text.is_ascii() || HeaderValue::from_str(text).is_err() {
-        return Err(Unfit { field, problem: "must be ascii without spaces around it" });
+        let problem = "must be ascii without spaces around it";
+        return Err(Unfit { field: field.to_owned(), problem });
     }
     Ok(())
 }
-
-/// The bytes are not a credential of this format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
-
-/// The first byte of the encoding.
-const FORMAT: u8 = 1;
 
 impl Secret {
     pub(crate) const fn scheme(&self) -> Scheme {
@@ -137,88 +197,116 @@ impl Secret {
             Self::Bearer(_) => Scheme::Bearer,
             Self::Basic { .. } => Scheme::Basic,
             Self::Header { .. } | Self::Query { .. } => Scheme::ApiKey,
-        }
-    }
-
-    /// A code and two parts, for the encoding.
-    fn parts(&self) -> (u8, &str, &str) {
-        match self {
-            Self::Bearer(token) => (1, "", token.expose_secret()),
-            Self::Basic { user, password } => (2, user.expose_secret(), password.expose_secret()),
-            Self::Header { name, value } => (3, name, value.expose_secret()),
-            Self::Query { name, value } => (4, name, value.expose_secret()),
+            Self::Fields(_) => Scheme::Fields,
+            Self::OAuth2(_) => Scheme::OAuth2,
         }
     }
 }
 
+const fn place_code(place: KeyPlace) -> &'static str {
+    match place {
+        KeyPlace::Header => "header",
+        KeyPlace::Query => "query",
+    }
+}
+
 impl Credential {
-    /// The bytes to seal. Not JSON: its reader copies texts into buffers that nobody wipes.
+    /// The bytes to seal.
     ///
     /// ```text
-    /// format (1) ‖ kind (1) ‖ text app ‖ text first ‖ text second ‖ (text name ‖ text value)*
-    /// text = length (4, big-endian) ‖ UTF-8
+    /// kind 1 bearer    app ‖ "" ‖ token
+    ///      2 basic     app ‖ user ‖ password
+    ///      3 header    app ‖ name ‖ value
+    ///      4 query     app ‖ name ‖ value
+    ///      5 oauth2    app ‖ integration ‖ access token ‖ refresh token, or ""
+    ///      6 fields    app ‖ count ‖ ("header" or "query" ‖ name ‖ value)*
+    ///                  each followed by (variable's name ‖ value)*
     /// ```
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let (kind, first, second) = self.secret.parts();
-        let variables = self.variables.iter().flat_map(|(name, value)| [&**name, &**value]);
-        let texts: Vec<&str> =
-            [self.app.as_str(), first, second].into_iter().chain(variables).collect();
-        // Exact, so that growing leaves no copy behind.
-        let length = 2 + texts.iter().map(|text| 4 + text.len()).sum::<usize>();
-        let mut out = Zeroizing::new(Vec::with_capacity(length));
-        out.extend_from_slice(&[FORMAT, kind]);
-        for text in texts {
-            // Every part is bounded far below 2^32 bytes.
-            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(text.as_bytes());
-        }
-        out
+        let app = self.app.as_str();
+        let number: String;
+        let (kind, mut parts) = match &self.secret {
+            Secret::Bearer(token) => (1, vec![app, "", token.expose_secret()]),
+            Secret::Basic { user, password } => {
+                (2, vec![app, user.expose_secret(), password.expose_secret()])
+            }
+            Secret::Header { name, value } => (3, vec![app, name, value.expose_secret()]),
+            Secret::Query { name, value } => (4, vec![app, name, value.expose_secret()]),
+            Secret::OAuth2(tokens) => {
+                number = tokens.integration.to_string();
+                let refresh = tokens.refresh.as_ref().map(ExposeSecret::expose_secret);
+                let refresh = refresh.unwrap_or_default();
+                (5, vec![app, number.as_str(), tokens.access.expose_secret(), refresh])
+            }
+            Secret::Fields(fields) => {
+                number = fields.len().to_string();
+                let parts = fields.iter().flat_map(|field| {
+                    [place_code(field.place), &field.name, field.value.expose_secret()]
+                });
+                (6, [app, number.as_str()].into_iter().chain(parts).collect())
+            }
+        };
+        parts.extend(self.variables.iter().flat_map(|(name, value)| [&**name, &**value]));
+        texts::encode(kind, &parts)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let [FORMAT, kind, rest @ ..] = bytes else {
-            return Err(Malformed);
-        };
-        let mut rest = rest;
-        let app = take(&mut rest)?.parse().map_err(|_| Malformed)?;
-        let (first, second) = (take(&mut rest)?, take(&mut rest)?);
+        let (kind, mut texts) = Texts::read(bytes)?;
+        let app = texts.take()?.parse().map_err(|_| Malformed)?;
+        let first = texts.take()?;
         let secret = match kind {
-            1 => Secret::Bearer(second.into()),
-            2 => Secret::Basic { user: first.into(), password: second.into() },
-            3 => Secret::Header { name: first.to_owned(), value: second.into() },
-            4 => Secret::Query { name: first.to_owned(), value: second.into() },
+            1 => Secret::Bearer(texts.take()?.into()),
+            2 => Secret::Basic { user: first.into(), password: texts.take()?.into() },
+            3 => Secret::Header { name: first.to_owned(), value: texts.take()?.into() },
+            4 => Secret::Query { name: first.to_owned(), value: texts.take()?.into() },
+            5 => Secret::OAuth2(Tokens {
+                integration: first.parse().map_err(|_| Malformed)?,
+                access: texts.take()?.into(),
+                refresh: Some(texts.take()?).filter(|text| !text.is_empty()).map(Into::into),
+            }),
+            6 => {
+                let count: usize = first.parse().map_err(|_| Malformed)?;
+                let fields = (0..count).map(|_| {
+                    let place = match texts.take()? {
+                        "header" => KeyPlace::Header,
+                        "query" => KeyPlace::Query,
+                        _ => return Err(Malformed),
+                    };
+                    let name = texts.take()?.to_owned();
+                    Ok(Placed { place, name, value: texts.take()?.into() })
+                });
+                Secret::Fields(fields.collect::<Result<_, _>>()?)
+            }
             _ => return Err(Malformed),
         };
         let mut variables = BTreeMap::new();
-        while !rest.is_empty() {
-            variables.insert(take(&mut rest)?.to_owned(), take(&mut rest)?.to_owned());
+        while !texts.is_empty() {
+            variables.insert(texts.take()?.to_owned(), texts.take()?.to_owned());
         }
         Ok(Self { app, variables, secret })
     }
 
     /// What egress puts on the request.
     pub(crate) fn into_injected(self) -> Result<keystile_egress::Credential, Malformed> {
-        Ok(match self.secret {
-            Secret::Bearer(token) => keystile_egress::Credential::Bearer(token),
-            Secret::Basic { user, password } => {
-                keystile_egress::Credential::Basic { user, password }
+        use keystile_egress::Credential as Injected;
+        let at = |place, name: String, value| match place {
+            KeyPlace::Header => HeaderName::try_from(name)
+                .map(|name| Injected::Header { name, value })
+                .map_err(|_| Malformed),
+            KeyPlace::Query => Ok(Injected::Query { name, value }),
+        };
+        match self.secret {
+            Secret::Bearer(token) => Ok(Injected::Bearer(token)),
+            Secret::Basic { user, password } => Ok(Injected::Basic { user, password }),
+            Secret::Header { name, value } => at(KeyPlace::Header, name, value),
+            Secret::Query { name, value } => at(KeyPlace::Query, name, value),
+            Secret::Fields(fields) => {
+                let all = fields.into_iter().map(|field| at(field.place, field.name, field.value));
+                Ok(Injected::All(all.collect::<Result<_, _>>()?))
             }
-            Secret::Header { name, value } => {
-                let name = HeaderName::try_from(name).map_err(|_| Malformed)?;
-                keystile_egress::Credential::Header { name, value }
-            }
-            Secret::Query { name, value } => keystile_egress::Credential::Query { name, value },
-        })
+            Secret::OAuth2(tokens) => Ok(Injected::Bearer(tokens.access)),
+        }
     }
-}
-
-fn take<'b>(bytes: &mut &'b [u8]) -> Result<&'b str, Malformed> {
-    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Malformed)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Malformed)?;
-    let (text, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
-    *bytes = rest;
-    std::str::from_utf8(text).map_err(|_| Malformed)
 }
 
 #[cfg(test)]
@@ -228,6 +316,14 @@ mod tests {
     fn credential(secret: Secret) -> Credential {
         let variables = BTreeMap::from([("shop".to_owned(), "tea".to_owned())]);
         Credential { app: "sandbox".parse().expect("an app"), variables, secret }
+    }
+
+    fn tokens(refresh: Option<&str>) -> Tokens {
+        Tokens {
+            integration: IntegrationId::from_uuid(uuid::Uuid::from_u128(1)),
+            access: "a".into(),
+            refresh: refresh.map(Into::into),
+        }
     }
 
     #[test]
@@ -245,6 +341,12 @@ mod tests {
             Secret::Basic { user: "u".into(), password: "".into() },
             Secret::Header { name: "x-key".into(), value: "k".into() },
             Secret::Query { name: "key".into(), value: "k".into() },
+            Secret::OAuth2(tokens(Some("r"))),
+            Secret::OAuth2(tokens(None)),
+            Secret::Fields(vec![
+                Placed { place: KeyPlace::Header, name: "x-a".into(), value: "1".into() },
+                Placed { place: KeyPlace::Query, name: "b".into(), value: "2".into() },
+            ]),
         ] {
             let encoded = credential(secret).encode();
             let back = Credential::decode(&encoded).expect("its own encoding");
@@ -269,16 +371,34 @@ mod tests {
     }
 
     #[test]
+    fn a_set_of_fields_is_taken_whole_or_not_at_all() {
+        let field = |label: &str, place| Field { label: label.into(), place, name: label.into() };
+        let scheme = AuthScheme::Fields(vec![
+            field("key", KeyPlace::Header),
+            field("site", KeyPlace::Query),
+        ]);
+        let given = |labels: &[&str]| {
+            let values = labels.iter().map(|label| ((*label).to_owned(), "v".into()));
+            Given::Fields(values.collect()).fit(std::slice::from_ref(&scheme))
+        };
+        assert!(given(&["key", "site"]).is_ok());
+        let field = |labels| given(labels).expect_err("unfit").field;
+        assert_eq!(field(&["key"]), "credential.fields.site");
+        assert_eq!(field(&["key", "site", "x"]), "credential.fields.x");
+        assert!(Given::Fields(BTreeMap::new()).fit(&[AuthScheme::Bearer]).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_sent_is_refused_before_it_is_stored() {
         let long = "x".repeat(8193);
         for token in ["", " a", "a\n", "a\r\nx: 1", "é", "a\0", long.as_str()] {
             let refused = Given::Bearer(token.into()).fit(&[AuthScheme::Bearer]);
-            assert_eq!(refused.err().map(|unfit| unfit.field), Some("credential.bearer_token"));
+            assert_eq!(refused.expect_err("unfit").field, "credential.bearer_token");
         }
         for user in ["", "a:b", "a\n"] {
             let given = Given::Basic { user: user.into(), password: "p".into() };
             let refused = given.fit(&[AuthScheme::Basic]).err();
-            assert_eq!(refused.map(|unfit| unfit.field), Some("credential.basic.username"));
+            assert_eq!(refused.expect("unfit").field, "credential.basic.username");
         }
     }
 }

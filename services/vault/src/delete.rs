@@ -5,7 +5,7 @@ use std::time::Duration;
 use keystile_domain::{Actor, ConnectionId, OperationId, Permission, log::Receipt};
 
 use crate::{
-    audit::{self, Author},
+    audit::{self, Author, Who},
     error::Error,
     vault::Vault,
 };
@@ -29,7 +29,7 @@ impl Vault {
         let team = actor.require(Permission::ConnectionsWrite)?;
         let now = self.clock.now();
         let operation = OperationId::generate(now, &*self.entropy);
-        let author = Author::new(actor, now, &*self.entropy);
+        let author = Author::new(Who::of(actor), now, &*self.entropy);
         let row = self
             .store
             .delete_connection(team, id, operation, now, &|connection| audit::Entry {
@@ -38,7 +38,8 @@ impl Vault {
             })
             .await?
             .ok_or(Error::ConnectionNotFound)?;
-        let receipt = self.outbox.deliver(&row, wait).await;
+        let settled = self.outbox.deliver(&row, wait).await;
+        let receipt = settled.and_then(|settled| settled.receipt);
         Ok(Deleted { operation: row.operation, receipt })
     }
 }

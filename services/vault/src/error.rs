@@ -47,6 +47,27 @@ pub enum Error {
     /// No such connection in this team.
     #[error("there is no such connection")]
     ConnectionNotFound,
+    /// No such integration in this team.
+    #[error("there is no such integration")]
+    IntegrationNotFound,
+    /// No account can be connected through it.
+    #[error("the integration is {0}: check it first")]
+    IntegrationNotConfigured(&'static str),
+    /// It has connections.
+    #[error("accounts are connected through this integration: delete them first")]
+    IntegrationInUse,
+    /// Another change came first.
+    #[error("the integration was changed meanwhile: read it again")]
+    IntegrationChanged,
+    /// No such flow, in this browser, for this integration, or not any more.
+    #[error("this link was used, is too old, or belongs to another browser")]
+    ConnectUnknown,
+    /// The provider of an integration did not issue tokens.
+    #[error("no token was issued: {0}")]
+    Provider(String),
+    /// Vault could not find out whether the account's token can be refreshed.
+    #[error("the account's token could not be refreshed now")]
+    NotRefreshed,
     /// The capability's connection cannot be used for this component.
     #[error("the connection cannot be used: {0}")]
     ConnectionUnusable(String),
@@ -100,12 +121,18 @@ impl Error {
             Self::Store(cause) => cause.kind(),
             Self::Seal(cause) => cause.kind(),
             Self::Denied(_) | Self::OtherComponent => ErrorKind::Forbidden,
-            Self::UnknownApp | Self::UnknownComponent | Self::ConnectionNotFound => {
-                ErrorKind::NotFound
-            }
-            Self::ConnectionUnusable(_) => ErrorKind::Conflict,
+            Self::UnknownApp
+            | Self::UnknownComponent
+            | Self::ConnectionNotFound
+            | Self::IntegrationNotFound
+            | Self::ConnectUnknown => ErrorKind::NotFound,
+            Self::ConnectionUnusable(_)
+            | Self::IntegrationNotConfigured(_)
+            | Self::IntegrationInUse
+            | Self::IntegrationChanged => ErrorKind::Conflict,
+            Self::Provider(_) => ErrorKind::Upstream,
             Self::Stale(_) => ErrorKind::Stale,
-            Self::NoLease => ErrorKind::Unavailable,
+            Self::NoLease | Self::NotRefreshed => ErrorKind::Unavailable,
             Self::Request(cause) => cause.kind(),
             Self::Egress(cause) => exchange(cause).0,
             Self::Refused(failure) => failure.kind,
@@ -118,9 +145,16 @@ impl Error {
             Self::UnknownApp => "unknown_app",
             Self::UnknownComponent => "unknown_component",
             Self::ConnectionNotFound => "connection_not_found",
+            Self::IntegrationNotFound => "integration_not_found",
+            Self::IntegrationNotConfigured(_) => "integration_not_configured",
+            Self::IntegrationInUse => "integration_in_use",
+            Self::IntegrationChanged => "integration_changed",
+            Self::ConnectUnknown => "connect_unknown",
+            Self::Provider(_) => "provider_error",
             Self::ConnectionUnusable(_) => "connection_unusable",
             Self::OtherComponent => "capability_mismatch",
             Self::NoLease => "no_lease",
+            Self::NotRefreshed => "not_refreshed",
             Self::Inputs(_) | Self::Request(_) => "invalid_inputs",
             Self::Egress(cause) => exchange(cause).1,
             Self::Refused(failure) => &failure.reason,
@@ -156,6 +190,12 @@ const fn exchange(error: &keystile_egress::Error) -> (ErrorKind, &'static str) {
             (ErrorKind::Upstream, "response_too_large")
         }
         E::Setup => (ErrorKind::Internal, "internal"),
+    }
+}
+
+impl From<crate::oauth::Failure> for Error {
+    fn from(failure: crate::oauth::Failure) -> Self {
+        Self::Provider(failure.to_string())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use keystile_domain::{Clock, ConnectionId, Entropy, TeamId};
-use keystile_seal::{Aad, DataKeyRecord, KeyEncryption, Purpose};
+pub(crate) use keystile_seal::Aad as Place;
+use keystile_seal::{DataKeyRecord, KeyEncryption, Purpose};
+use zeroize::Zeroizing;
 
 use crate::{
     credential::Credential,
@@ -11,7 +13,12 @@ use crate::{
     store::{SealedCredential, Store},
 };
 
-const CREDENTIAL: Purpose = Purpose::new("connection-credential");
+/// The credentials of connections; the row is the connection.
+pub(crate) const CREDENTIAL: Purpose = Purpose::new("connection-credential");
+/// The clients of integrations; the row is the integration.
+pub(crate) const CLIENT: Purpose = Purpose::new("integration-client");
+/// What a connect flow must keep to itself; the row is the flow.
+pub(crate) const FLOW: Purpose = Purpose::new("connect-flow");
 
 /// Seals and opens credentials. Keeps no data key: it is unwrapped for each use and wiped.
 pub(crate) struct Keys {
@@ -40,18 +47,23 @@ impl Keys {
         Ok(Self { store, kek, clock, entropy })
     }
 
-    /// Seals `credential` as `version` of a connection.
-    pub(crate) async fn seal(
+    /// Seals `plaintext` as `version` of a row.
+    pub(crate) async fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+        let key = self.counted(place.team).await?.unwrap(&*self.kek).await?;
+        Ok(keystile_seal::seal(&key, place, plaintext, &*self.entropy)?)
+    }
+
+    /// Seals a credential as `version` of a connection.
+    pub(crate) async fn seal_credential(
         &self,
         team: TeamId,
         connection: ConnectionId,
         version: u64,
         credential: &Credential,
     ) -> Result<SealedCredential, Error> {
-        let key = self.counted(team).await?.unwrap(&*self.kek).await?;
         let row = connection.to_string();
-        let aad = Aad { purpose: CREDENTIAL, team, row: &row, version };
-        let bytes = keystile_seal::seal(&key, &aad, &credential.encode(), &*self.entropy)?;
+        let place = Place { purpose: CREDENTIAL, team, row: &row, version };
+        let bytes = self.seal(&place, &credential.encode()).await?;
         Ok(SealedCredential { version, bytes })
     }
 
@@ -71,20 +83,28 @@ impl Keys {
         }
     }
 
-    /// Opens what was sealed as that version of that connection, and nothing else.
-    pub(crate) async fn unseal(
+    /// Opens what was sealed for that place, and nothing else.
+    pub(crate) async fn open_sealed(
+        &self,
+        place: &Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let id = keystile_seal::data_key_id(sealed)?;
+        let record = self.store.find_data_key(place.team, id).await?;
+        let key = record.ok_or(Error::CorruptCredential)?.unwrap(&*self.kek).await?;
+        Ok(keystile_seal::open(&key, place, sealed)?)
+    }
+
+    /// Opens the credential that was sealed as that version of that connection.
+    pub(crate) async fn open_credential(
         &self,
         team: TeamId,
         connection: ConnectionId,
         sealed: &SealedCredential,
     ) -> Result<Credential, Error> {
-        let id = keystile_seal::data_key_id(&sealed.bytes)?;
-        let record = self.store.find_data_key(team, id).await?;
-        let record = record.ok_or(Error::CorruptCredential)?;
-        let key = record.unwrap(&*self.kek).await?;
         let row = connection.to_string();
-        let aad = Aad { purpose: CREDENTIAL, team, row: &row, version: sealed.version };
-        let plaintext = keystile_seal::open(&key, &aad, &sealed.bytes)?;
+        let place = Place { purpose: CREDENTIAL, team, row: &row, version: sealed.version };
+        let plaintext = self.open_sealed(&place, &sealed.bytes).await?;
         Credential::decode(&plaintext).map_err(|_| Error::CorruptCredential)
     }
 }

@@ -41,16 +41,16 @@ impl Outbox {
         Self { store, issuance, clock, left_over: Notify::new() }
     }
 
-    /// Sends one row and waits for its receipt, `wait` at most. `None` if it is not known to have
-    /// arrived by then: the background task goes on.
-    pub(crate) async fn deliver(&self, row: &OutboxRow, wait: Duration) -> Option<Receipt> {
-        if let Some(settled) = row.settled {
-            return settled.receipt;
+    /// Sends one row and waits for issuance's answer, `wait` at most. `None` if it is not known to
+    /// have arrived by then: the background task goes on.
+    pub(crate) async fn deliver(&self, row: &OutboxRow, wait: Duration) -> Option<Settled> {
+        if row.settled.is_some() {
+            return row.settled;
         }
         let mut handover = Handover { to: &self.left_over, needed: true };
         let settled = tokio::time::timeout(wait, self.drain_until(row)).await.unwrap_or_default();
         handover.needed = settled.is_none();
-        settled?.receipt
+        settled
     }
 
     /// Sends everything that is due in the row's scope, in order, up to the row.
@@ -178,14 +178,11 @@ mod tests {
     use keystile_testkit::MockClock;
 
     use super::*;
-    use crate::store::{
-        conformance::{SETTLED, add, connection, delete},
-        memory::MemoryStore,
-    };
+    use crate::store::conformance::{SETTLED, add, connection, delete, sqlite};
 
     #[tokio::test]
     async fn a_cut_that_the_background_sent_first_is_not_pending() {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let (store, _folder) = sqlite().await;
         add(&*store, &connection(1, 10, "sandbox"), 1).await;
         let row = delete(&*store, 1, 10, 20).await.expect("deleted");
         let (issuance, _nobody) = transport::deferred();
@@ -194,6 +191,6 @@ mod tests {
         let wait = Duration::from_secs(1);
         assert_eq!(outbox.deliver(&row, wait).await, None, "issuance is not there");
         store.settle(row.operation, SETTLED, clock.now()).await.expect("settled");
-        assert_eq!(outbox.deliver(&row, wait).await, SETTLED.receipt);
+        assert_eq!(outbox.deliver(&row, wait).await, Some(SETTLED));
     }
 }

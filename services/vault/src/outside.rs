@@ -42,7 +42,8 @@ impl Vault {
         connection: &Connection,
         sealed: &SealedCredential,
     ) -> Result<Account, Error> {
-        let mut credential = self.keys.unseal(connection.team, connection.id, sealed).await?;
+        let mut credential =
+            self.keys.open_credential(connection.team, connection.id, sealed).await?;
         // The row says which app; what was sealed decides.
         if credential.app != connection.app {
             return Err(Error::CorruptCredential);

@@ -18,7 +18,7 @@ pub(crate) struct Page<T> {
 
 impl<T> Page<T> {
     /// A page of `limit`, from one more than that.
-    fn cut(mut items: Vec<T>, limit: u64) -> Self {
+    pub(crate) fn cut(mut items: Vec<T>, limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = items.len() > limit;
         items.truncate(limit);
@@ -32,6 +32,16 @@ impl Vault {
         let team = actor.require(Permission::Read)?;
         let found = self.store.find_connection(team, id).await?;
         found.map(|(connection, _)| connection).ok_or(Error::ConnectionNotFound)
+    }
+
+    /// Those of these connections that the actor's team has.
+    pub(crate) async fn batch_get(
+        &self,
+        actor: &Actor,
+        ids: &[ConnectionId],
+    ) -> Result<Vec<Connection>, Error> {
+        let team = actor.require(Permission::Read)?;
+        Ok(self.store.find_connections(team, ids).await?)
     }
 
     /// The actor's team's connections, newest first.

@@ -1,8 +1,10 @@
 //! The gRPC face: convert, call, convert.
 
 mod actions;
+mod connect;
 mod connections;
 mod convert;
+mod integrations;
 
 use std::sync::Arc;
 
@@ -14,6 +16,12 @@ use crate::{error::Error, vault::Vault};
 
 /// `ConnectionService`.
 pub(crate) struct Connections(pub(crate) Arc<Vault>);
+
+/// `IntegrationService`.
+pub(crate) struct Integrations(pub(crate) Arc<Vault>);
+
+/// `ConnectService`.
+pub(crate) struct Connects(pub(crate) Arc<Vault>);
 
 /// `ActionService`.
 pub(crate) struct Actions(pub(crate) Arc<Vault>);

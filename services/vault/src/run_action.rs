@@ -1,7 +1,9 @@
 //! Running an action for the holder of a key.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
+use keystile_catalog::{App, Component};
 use keystile_contract::capability::Capability;
 use keystile_domain::ComponentId;
 use serde_json::Value;
@@ -25,7 +27,7 @@ impl Vault {
     /// The fence is asked twice: at first, so that nothing is read for a capability that is
     /// worthless, and right before dialling, because a cut may have come between.
     pub(crate) async fn run_action(
-        &self,
+        self: &Arc<Self>,
         capability: &Capability,
         component: &ComponentId,
         inputs: &[u8],
@@ -41,36 +43,48 @@ impl Vault {
         let inputs = read(inputs)?;
         component.validate(&inputs).map_err(Error::Inputs)?;
 
-        let account = match capability.connection {
+        let left = || {
+            self.config
+                .action_timeout(asked)
+                .saturating_sub(self.clock.tick().since(started_at))
+                .saturating_sub(MARGIN)
+        };
+        let opened = match capability.connection {
             None if app.needs_connection() => {
                 return Err(Error::ConnectionUnusable("this app needs one".to_owned()));
             }
-            None => Account::none(),
-            Some(id) => {
-                let found = self.store.find_connection(capability.team, id).await?;
-                let (connection, sealed) =
-                    found.ok_or_else(|| Error::ConnectionUnusable("it is gone".to_owned()))?;
-                if connection.app != app.key || capability.integration.is_some() {
-                    return Err(Error::ConnectionUnusable("it is of another app".to_owned()));
-                }
-                if !connection.health.status.may_run() {
-                    return Err(Error::unhealthy(&connection.health));
-                }
-                self.account(&connection, &sealed).await?
-            }
+            None => None,
+            Some(id) => Some(self.opened(capability, app, id, None).await?),
         };
-        let request = Self::request(app, component, &account, &inputs)?;
-        let timeout = self
-            .config
-            .action_timeout(asked)
-            .saturating_sub(self.clock.tick().since(started_at))
-            .saturating_sub(MARGIN);
+        let none = Account::none();
+        let account = opened.as_ref().map_or(&none, |opened| &opened.account);
+        let answer = self.send(capability, component, app, account, &inputs, left()).await?;
+        match opened.filter(|opened| opened.renewable) {
+            // Once: an app that refuses a fresh token means something else.
+            Some(opened) if answer.status == StatusCode::UNAUTHORIZED => {
+                let id = opened.connection;
+                let fresh = self.opened(capability, app, id, Some(opened.version)).await?;
+                self.send(capability, component, app, &fresh.account, &inputs, left()).await
+            }
+            _ => Ok(answer),
+        }
+    }
 
+    async fn send(
+        &self,
+        capability: &Capability,
+        component: &Component,
+        app: &App,
+        account: &Account,
+        inputs: &Value,
+        timeout: Duration,
+    ) -> Result<Answer, Error> {
+        let request = Self::request(app, component, account, inputs)?;
         fence::admit(&self.follower, capability)?;
         if let Some(connection) = capability.connection {
             self.last_used.note(capability.team, connection, self.clock.now());
         }
-        self.exchange(request, &account, timeout).await
+        self.exchange(request, account, timeout).await
     }
 }
 

@@ -9,8 +9,9 @@ use keystile_catalog::Catalog;
 use keystile_contract::{
     SealKeys, Transport,
     proto::vault::v1::{
-        action_service_server::ActionServiceServer,
+        action_service_server::ActionServiceServer, connect_service_server::ConnectServiceServer,
         connection_service_server::ConnectionServiceServer,
+        integration_service_server::IntegrationServiceServer,
     },
 };
 use keystile_domain::{Clock, Entropy, Role};
@@ -27,6 +28,7 @@ use crate::{
     keys::Keys,
     last_used::{self, LastUsed},
     outbox::Outbox,
+    refresh::Flights,
     rpc,
     store::{Store, sql::SqlStore},
     vault::Vault,
@@ -50,6 +52,9 @@ pub struct Deps {
     pub egress: keystile_egress::Client,
     /// Vault's own database.
     pub database: Database,
+    /// Where browsers reach the gateway: `https://gateway.example.com`. Providers send them back
+    /// there.
+    pub gateway_url: String,
 }
 
 /// Vault. Clones are the same service.
@@ -84,7 +89,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
             }
         }
     }
-    let Deps { clock, entropy, seal_keys, keks, issuance, catalog, egress, database } = deps;
+    let Deps { clock, entropy, seal_keys, keks, issuance, catalog, egress, database, gateway_url } =
+        deps;
     let store: Arc<dyn Store> = Arc::new(SqlStore::new(database));
     let keys =
         Keys::open(Arc::clone(&store), Arc::new(keks), Arc::clone(&clock), Arc::clone(&entropy))
@@ -111,6 +117,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         keys,
         follower,
         last_used: LastUsed::default(),
+        flights: Flights::default(),
+        gateway_url: gateway_url.trim_end_matches('/').to_owned(),
     };
     Ok(Service { vault: Arc::new(vault), driver: Arc::new(Mutex::new(Some(driver))) })
 }
@@ -120,17 +128,20 @@ impl Service {
     #[must_use]
     pub fn grpc(&self) -> Routes {
         Routes::new(ConnectionServiceServer::new(rpc::Connections(Arc::clone(&self.vault))))
+            .add_service(IntegrationServiceServer::new(rpc::Integrations(Arc::clone(&self.vault))))
+            .add_service(ConnectServiceServer::new(rpc::Connects(Arc::clone(&self.vault))))
             .add_service(ActionServiceServer::new(rpc::Actions(Arc::clone(&self.vault))))
     }
 
-    /// Follows the log, sends what the outbox holds and writes when connections were used, until
-    /// `stop`. Only the first call does anything.
+    /// Follows the log, sends what the outbox holds, refreshes what is due and writes when
+    /// connections were used, until `stop`. Only the first call does anything.
     pub async fn run(&self, stop: CancellationToken) {
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(driver) = driver else { return };
         tokio::join!(
             driver.run(stop.clone()),
             self.vault.outbox.run(stop.clone()),
+            self.vault.run_refresh(stop.clone()),
             self.write_last_used(stop),
         );
     }

@@ -6,9 +6,10 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 mod entity;
-#[cfg(test)]
-pub(crate) mod memory;
+pub(crate) mod flows;
+pub(crate) mod integrations;
 mod migration;
+pub(crate) mod refresh;
 pub(crate) mod sql;
 
 use async_trait::async_trait;
@@ -88,7 +89,9 @@ pub(crate) type EntryOf<'a> = &'a (dyn Fn(&Connection) -> audit::Entry + Send + 
 
 /// Where vault keeps its rows.
 #[async_trait]
-pub(crate) trait Store: Send + Sync + 'static {
+pub(crate) trait Store:
+    flows::FlowStore + integrations::IntegrationStore + refresh::RefreshStore
+{
     /// The team's newest data key that may still seal.
     async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error>;
 
@@ -112,13 +115,14 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// One data key for each version of the key-encryption key that any data key needs.
     async fn data_key_samples(&self) -> Result<Vec<DataKeyRecord>, Error>;
 
-    /// Adds a connection with its credential and its entry.
+    /// Adds a connection with its credential and its entry. False, and nothing happened, if it is of
+    /// an integration that is not configured.
     async fn insert_connection(
         &self,
         connection: &Connection,
         credential: &SealedCredential,
         entry: &audit::Entry,
-    ) -> Result<(), Error>;
+    ) -> Result<bool, Error>;
 
     /// One connection of the team and its credential, unless it was deleted.
     async fn find_connection(
@@ -126,6 +130,13 @@ pub(crate) trait Store: Send + Sync + 'static {
         team: TeamId,
         id: ConnectionId,
     ) -> Result<Option<(Connection, SealedCredential)>, Error>;
+
+    /// Those of these connections that the team has, in no order.
+    async fn find_connections(
+        &self,
+        team: TeamId,
+        ids: &[ConnectionId],
+    ) -> Result<Vec<Connection>, Error>;
 
     /// Connections of the team, newest first, without the deleted.
     async fn list_connections(

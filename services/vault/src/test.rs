@@ -1,6 +1,6 @@
 //! Testing a connection with the app's cheapest read.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use keystile_catalog::{App, Component};
@@ -8,9 +8,11 @@ use keystile_domain::{Actor, ConnectionId, Permission};
 use serde_json::json;
 
 use crate::{
-    audit::{self, Author},
+    audit::{self, Author, Who},
     connection::{Connection, Health, Status},
     error::Error,
+    outside::Answer,
+    store::SealedCredential,
     vault::Vault,
 };
 
@@ -27,7 +29,11 @@ pub(crate) struct Tested {
 
 impl Vault {
     /// Calls the app with the credential and stores what came of it.
-    pub(crate) async fn test(&self, actor: &Actor, id: ConnectionId) -> Result<Tested, Error> {
+    pub(crate) async fn test(
+        self: &Arc<Self>,
+        actor: &Actor,
+        id: ConnectionId,
+    ) -> Result<Tested, Error> {
         let team = actor.require(Permission::ConnectionsWrite)?;
         let found = self.store.find_connection(team, id).await?;
         let (connection, sealed) = found.ok_or(Error::ConnectionNotFound)?;
@@ -36,17 +42,33 @@ impl Vault {
             let detail = "this app has no action that reads without inputs".to_owned();
             return Ok(Tested { connection, ok: false, detail });
         };
-        let account = self.account(&connection, &sealed).await?;
-        let request = Self::request(app, component, &account, &json!({}))?;
-        self.last_used.note(team, id, self.clock.now());
-        let (health, detail) = match self.exchange(request, &account, TIMEOUT).await {
+        let mut sealed = sealed;
+        let mut outcome = self.read_with(app, component, &connection, &sealed).await;
+        // What a provider issued can have ended without a word: another token first.
+        if connection.issued.is_some()
+            && matches!(&outcome, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED)
+        {
+            match self.fresh(team, id, Some(sealed.version)).await {
+                Ok(fresh) => {
+                    sealed = fresh.sealed;
+                    outcome = self.read_with(app, component, &connection, &sealed).await;
+                }
+                // The refresh has said what there is to say.
+                Err(Error::ConnectionUnusable(detail)) => {
+                    let connection = self.get(actor, id).await?;
+                    return Ok(Tested { connection, ok: false, detail });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (health, detail) = match outcome {
             Ok(answer) => judge(answer.status),
             Err(Error::Egress(cause)) => {
                 (Health::because(Status::Failing, "unreachable"), cause.to_string())
             }
             Err(error) => return Err(error),
         };
-        let author = Author::new(actor, self.clock.now(), &*self.entropy);
+        let author = Author::new(Who::of(actor), self.clock.now(), &*self.entropy);
         let tested = |before: &Connection| {
             let after = Connection { health: health.clone(), ..before.clone() };
             author.entry(audit::TESTED, before, Some(before), Some(&after))
@@ -54,6 +76,19 @@ impl Vault {
         let stored = self.store.set_health(team, id, &health, &tested).await?;
         let connection = stored.ok_or(Error::ConnectionNotFound)?;
         Ok(Tested { connection, ok: health.status == Status::Active, detail })
+    }
+
+    async fn read_with(
+        &self,
+        app: &App,
+        component: &Component,
+        connection: &Connection,
+        sealed: &SealedCredential,
+    ) -> Result<Answer, Error> {
+        let account = self.account(connection, sealed).await?;
+        let request = Self::request(app, component, &account, &json!({}))?;
+        self.last_used.note(connection.team, connection.id, self.clock.now());
+        self.exchange(request, &account, TIMEOUT).await
     }
 }
 

@@ -7,7 +7,9 @@ use keystile_contract::SealKeys;
 use keystile_domain::{Clock, Entropy};
 use keystile_follower::Follower;
 
-use crate::{config::Config, keys::Keys, last_used::LastUsed, outbox::Outbox, store::Store};
+use crate::{
+    config::Config, keys::Keys, last_used::LastUsed, outbox::Outbox, refresh::Flights, store::Store,
+};
 
 /// The service behind its rpc. Each use case is a method in a file of its own.
 pub(crate) struct Vault {
@@ -22,4 +24,7 @@ pub(crate) struct Vault {
     pub(crate) follower: Follower,
     pub(crate) outbox: Outbox,
     pub(crate) last_used: LastUsed,
+    pub(crate) flights: Flights,
+    /// Where browsers reach the gateway, without a slash at its end.
+    pub(crate) gateway_url: String,
 }

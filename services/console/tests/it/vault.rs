@@ -101,6 +101,22 @@ impl ConnectionService for Vault {
         Ok(Response::new(GetConnectionResponse { connection }))
     }
 
+    async fn batch_get_connections(
+        &self,
+        request: Request<BatchGetConnectionsRequest>,
+    ) -> Result<Response<BatchGetConnectionsResponse>, Status> {
+        let ids = &request.get_ref().connection_ids;
+        let found = ids.iter().filter_map(|id| self.find(&request, id).ok());
+        Ok(Response::new(BatchGetConnectionsResponse { connections: found.collect() }))
+    }
+
+    async fn match_connections(
+        &self,
+        _: Request<MatchConnectionsRequest>,
+    ) -> Result<Response<MatchConnectionsResponse>, Status> {
+        Err(Status::unimplemented("nobody asks this double"))
+    }
+
     async fn test_connection(
         &self,
         request: Request<TestConnectionRequest>,

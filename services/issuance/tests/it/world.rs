@@ -15,11 +15,12 @@ use keystile_contract::{
             team_service_client::TeamServiceClient,
         },
         vault::v1::{
-            CheckGrantRequest, CheckGrantResponse, CreateConnectionRequest,
-            CreateConnectionResponse, DeleteConnectionRequest, DeleteConnectionResponse,
-            GetConnectionRequest, GetConnectionResponse, GrantProblem, ListAuditRequest,
-            ListAuditResponse, ListConnectionsRequest, ListConnectionsResponse,
-            TestConnectionRequest, TestConnectionResponse,
+            BatchGetConnectionsRequest, BatchGetConnectionsResponse, CheckGrantRequest,
+            CheckGrantResponse, CreateConnectionRequest, CreateConnectionResponse,
+            DeleteConnectionRequest, DeleteConnectionResponse, GetConnectionRequest,
+            GetConnectionResponse, GrantProblem, ListAuditRequest, ListAuditResponse,
+            ListConnectionsRequest, ListConnectionsResponse, MatchConnectionsRequest,
+            MatchConnectionsResponse, TestConnectionRequest, TestConnectionResponse,
             connection_service_server::{ConnectionService, ConnectionServiceServer},
         },
     },
@@ -123,6 +124,18 @@ impl ConnectionService for FakeVault {
         &self,
         _: Request<DeleteConnectionRequest>,
     ) -> Answer<DeleteConnectionResponse> {
+        no()
+    }
+    async fn batch_get_connections(
+        &self,
+        _: Request<BatchGetConnectionsRequest>,
+    ) -> Answer<BatchGetConnectionsResponse> {
+        no()
+    }
+    async fn match_connections(
+        &self,
+        _: Request<MatchConnectionsRequest>,
+    ) -> Answer<MatchConnectionsResponse> {
         no()
     }
     async fn check_grant(&self, _: Request<CheckGrantRequest>) -> Answer<CheckGrantResponse> {

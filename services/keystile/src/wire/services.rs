@@ -135,8 +135,15 @@ impl Parts<'_> {
             catalog: self.catalog.clone(),
             egress: keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?,
             database: self.stores.of(Role::Vault)?,
+            gateway_url: self.gateway_url(),
         };
         Ok(keystile_vault::build(self.settings.vault.clone(), deps).await?)
+    }
+
+    /// Where browsers reach the gateway, wherever it runs.
+    fn gateway_url(&self) -> String {
+        let gateway = &self.settings.gateway;
+        gateway.public_url.clone().unwrap_or_else(|| format!("http://{}", gateway.listen))
     }
 
     async fn triggers(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_triggers::Service> {

@@ -24,6 +24,15 @@ redacted!(
     vault::v1::StaticCredential,
     vault::v1::static_credential::Kind,
     vault::v1::BasicCredential,
+    vault::v1::FieldsCredential,
+    vault::v1::CreateIntegrationRequest,
+    vault::v1::UpdateIntegrationRequest,
+    vault::v1::StartConnectResponse,
+    vault::v1::OpenConnectRequest,
+    vault::v1::OpenConnectResponse,
+    vault::v1::BeginConnectRequest,
+    vault::v1::BeginConnectResponse,
+    vault::v1::CompleteConnectRequest,
     vault::v1::RunActionRequest,
     vault::v1::RunActionResponse,
 );
@@ -64,6 +73,36 @@ mod tests {
             format!("{:?}", vault::v1::StaticCredential { kind: Some(kind()) }),
             format!("{:?}", kind()),
             format!("{:?}", vault::v1::BasicCredential { username: text(), password: text() }),
+            format!(
+                "{:?}",
+                vault::v1::FieldsCredential { values: [(text(), text())].into_iter().collect() }
+            ),
+            format!(
+                "{:?}",
+                vault::v1::CreateIntegrationRequest { client_secret: text(), ..Default::default() }
+            ),
+            format!(
+                "{:?}",
+                vault::v1::UpdateIntegrationRequest {
+                    client_secret: Some(text()),
+                    ..Default::default()
+                }
+            ),
+            format!("{:?}", vault::v1::StartConnectResponse { url: text(), ..Default::default() }),
+            format!("{:?}", vault::v1::OpenConnectRequest { ticket: text(), ..Default::default() }),
+            format!(
+                "{:?}",
+                vault::v1::OpenConnectResponse { cookie: text(), ..Default::default() }
+            ),
+            format!(
+                "{:?}",
+                vault::v1::BeginConnectRequest { cookie: text(), ..Default::default() }
+            ),
+            format!("{:?}", vault::v1::BeginConnectResponse { authorization_url: text() }),
+            format!(
+                "{:?}",
+                vault::v1::CompleteConnectRequest { code: text(), ..Default::default() }
+            ),
             format!(
                 "{:?}",
                 vault::v1::RunActionRequest { inputs_json: bytes(), ..Default::default() }

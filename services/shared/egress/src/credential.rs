@@ -34,6 +34,8 @@ pub enum Credential {
         /// Its value.
         value: SecretString,
     },
+    /// Each of them.
+    All(Vec<Credential>),
     /// The app asks for none.
     None,
 }
@@ -65,6 +67,7 @@ impl Credential {
                 set_parameter(url, name, value.expose_secret());
                 Ok(())
             }
+            Self::All(all) => all.iter().try_for_each(|one| one.apply(url, headers)),
             Self::None => Ok(()),
         }
     }
@@ -93,6 +96,7 @@ impl Credential {
                 secrets
             }
             Self::Query { value, .. } => vec![copy(value)],
+            Self::All(all) => all.iter().flat_map(Self::secrets).collect(),
             Self::None => Vec::new(),
         }
     }

@@ -70,6 +70,30 @@ pub enum Error {
 }
 
 impl Error {
+    /// Is it certain that nothing of the request reached the outside app?
+    #[must_use]
+    pub const fn before_sending(&self) -> bool {
+        match self {
+            Self::Url(_)
+            | Self::AddressRefused(_)
+            | Self::PlainHttpRefused
+            | Self::MethodRefused
+            | Self::Credential
+            | Self::RequestTooLarge { .. }
+            | Self::Overloaded
+            | Self::Unresolved
+            | Self::Connect(_)
+            | Self::Tls
+            | Self::Setup => true,
+            Self::Timeout
+            | Self::RedirectRefused(_)
+            | Self::Protocol
+            | Self::HeadersTooLarge
+            | Self::Compressed
+            | Self::ResponseTooLarge { .. } => false,
+        }
+    }
+
     /// What the failure means to whoever called.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {

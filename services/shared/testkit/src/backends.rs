@@ -1,7 +1,7 @@
 //! One suite of promises for every backend of a store.
 
-/// Makes three tests of each check: on a new store in memory, on SQLite and on Postgres. The caller
-/// says how a store in memory is made, and which function makes one of a database's URL.
+/// Makes a test of each check on SQLite and one on Postgres, and one in memory where there is such a
+/// store. The caller says how that is made, and which function makes one of a database's URL.
 #[macro_export]
 macro_rules! on_every_backend {
     ($memory:expr, $sql:ident: $($check:ident)*) => {
@@ -13,6 +13,9 @@ macro_rules! on_every_backend {
             })*
         }
 
+        $crate::on_every_backend! { $sql: $($check)* }
+    };
+    ($sql:ident: $($check:ident)*) => {
         mod in_sqlite {
             use super::*;
             $(#[tokio::test]

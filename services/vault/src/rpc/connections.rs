@@ -1,17 +1,16 @@
 //! Connections of teams.
 
 use keystile_contract::{
-    convert::{parse, parse_optional},
+    convert::{parse, parse_optional, text},
     deadline,
-    proto::{
-        common::v1::Outcome,
-        vault::v1::{
-            CheckGrantRequest, CheckGrantResponse, CreateConnectionRequest,
-            CreateConnectionResponse, DeleteConnectionRequest, DeleteConnectionResponse,
-            GetConnectionRequest, GetConnectionResponse, ListAuditRequest, ListAuditResponse,
-            ListConnectionsRequest, ListConnectionsResponse, TestConnectionRequest,
-            TestConnectionResponse, connection_service_server::ConnectionService,
-        },
+    proto::vault::v1::{
+        BatchGetConnectionsRequest, BatchGetConnectionsResponse, CheckGrantRequest,
+        CheckGrantResponse, ConnectionMatch, CreateConnectionRequest, CreateConnectionResponse,
+        DeleteConnectionRequest, DeleteConnectionResponse, GetConnectionRequest,
+        GetConnectionResponse, ListAuditRequest, ListAuditResponse, ListConnectionsRequest,
+        ListConnectionsResponse, MatchConnectionsRequest, MatchConnectionsResponse,
+        TestConnectionRequest, TestConnectionResponse,
+        connection_service_server::ConnectionService,
     },
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -68,6 +67,48 @@ impl ConnectionService for Connections {
         Ok(Response::new(GetConnectionResponse { connection }))
     }
 
+    #[instrument(name = "vault.batch_get_connections", skip_all)]
+    async fn batch_get_connections(
+        &self,
+        request: Request<BatchGetConnectionsRequest>,
+    ) -> Answer<BatchGetConnectionsResponse> {
+        let actor = actor_of(&self.0, &request)?;
+        let ids = convert::connection_ids(&request.get_ref().connection_ids)?;
+        let found = self.0.batch_get(&actor, &ids).await.map_err(refuse)?;
+        let connections = found.iter().map(convert::connection).collect();
+        Ok(Response::new(BatchGetConnectionsResponse { connections }))
+    }
+
+    #[instrument(name = "vault.match_connections", skip_all)]
+    async fn match_connections(
+        &self,
+        request: Request<MatchConnectionsRequest>,
+    ) -> Answer<MatchConnectionsResponse> {
+        let actor = actor_of(&self.0, &request)?;
+        let request = request.into_inner();
+        let app = parse("app_key", &request.app_key)?;
+        let components = convert::components(&request.components)?;
+        let page = ConnectionPage {
+            app: Some(parse("app_key", &request.app_key)?),
+            before: parse_optional("page_token", &request.page_token)?,
+            limit: convert::page_size(request.page_size)?,
+        };
+        let page =
+            self.0.match_connections(&actor, &app, &components, page).await.map_err(refuse)?;
+        let last = page.items.last().filter(|_| page.more);
+        Ok(Response::new(MatchConnectionsResponse {
+            next_page_token: last.map(|last| last.connection.id.to_string()).unwrap_or_default(),
+            matches: page
+                .items
+                .iter()
+                .map(|found| ConnectionMatch {
+                    connection: Some(convert::connection(&found.connection)),
+                    problems: found.problems.iter().map(convert::problem).collect(),
+                })
+                .collect(),
+        }))
+    }
+
     #[instrument(name = "vault.test_connection", skip_all)]
     async fn test_connection(
         &self,
@@ -92,12 +133,8 @@ impl ConnectionService for Connections {
         let wait = self.0.config.cut_wait(deadline::asked(request.metadata().as_ref()));
         let id = parse("connection_id", &request.get_ref().connection_id)?;
         let deleted = self.0.delete(&actor, id, wait).await.map_err(refuse)?;
-        let outcome = Outcome {
-            operation_id: deleted.operation.to_string(),
-            receipt: deleted.receipt.as_ref().map(keystile_contract::convert::receipt),
-            pending: deleted.receipt.is_none(),
-        };
-        Ok(Response::new(DeleteConnectionResponse { outcome: Some(outcome) }))
+        let outcome = Some(convert::deleted(&deleted));
+        Ok(Response::new(DeleteConnectionResponse { outcome }))
     }
 
     #[instrument(name = "vault.check_grant", skip_all)]
@@ -107,11 +144,11 @@ impl ConnectionService for Connections {
         let app = parse("app_key", &request.app_key)?;
         let connection = parse_optional("connection_id", &request.connection_id)?;
         let components = convert::components(&request.components)?;
-        let problems =
+        let verdict =
             self.0.check_grant(team, &app, connection, &components).await.map_err(refuse)?;
         Ok(Response::new(CheckGrantResponse {
-            problems: problems.iter().map(convert::problem).collect(),
-            integration_id: String::new(),
+            problems: verdict.problems.iter().map(convert::problem).collect(),
+            integration_id: text(verdict.integration),
         }))
     }
 

@@ -1,24 +1,27 @@
 //! Messages ↔ what the use cases speak.
 
+use std::collections::{BTreeMap, HashMap};
+
 use keystile_contract::{
     Failure,
-    convert::{parse, text, timestamp},
+    convert::{parse, receipt, text, timestamp},
     proto::{
-        common::v1::AuditEntry,
+        common::v1::{AuditEntry, Outcome},
         vault::v1::{
             self as proto, BasicCredential, ConnectionStatus, CreateConnectionRequest,
-            GrantProblem, static_credential::Kind,
+            FieldsCredential, GrantProblem, static_credential::Kind,
         },
     },
 };
-use keystile_domain::{ComponentId, Grant, name::Name};
+use keystile_domain::{ComponentId, ConnectionId, Grant, name::Name};
 
 use crate::{
     audit,
     check_grant::Problem,
     connection::{Connection, Status},
-    create::Create,
+    create::{Account, Create},
     credential::Given,
+    delete::Deleted,
 };
 
 const DEFAULT_PAGE: u64 = 50;
@@ -27,6 +30,8 @@ const LARGEST_PAGE: u32 = 200;
 const LONGEST_SUBJECT: usize = 100;
 /// More variables than any server has.
 const MOST_VARIABLES: usize = 50;
+/// Connections of one batch.
+const MOST_IDS: usize = 200;
 
 pub(super) fn page_size(asked: u32) -> Result<u64, Failure> {
     match asked {
@@ -46,11 +51,8 @@ pub(super) fn subject(text: String) -> Result<Option<String>, Failure> {
 
 pub(super) fn create(request: CreateConnectionRequest) -> Result<Create, Failure> {
     let app = parse("app_key", &request.app_key)?;
-    let name =
-        Name::new(&request.name).map_err(|error| Failure::invalid("name", error.to_string()))?;
-    if request.server_variables.len() > MOST_VARIABLES {
-        return Err(Failure::invalid("server_variables", "has too many members"));
-    }
+    let name = name(&request.name)?;
+    let variables = variables(request.server_variables)?;
     let kind = request.credential.and_then(|credential| credential.kind);
     let given = match kind.ok_or_else(|| Failure::invalid("credential", "is required"))? {
         Kind::BearerToken(token) => Given::Bearer(token.into()),
@@ -58,8 +60,44 @@ pub(super) fn create(request: CreateConnectionRequest) -> Result<Create, Failure
         Kind::Basic(BasicCredential { username, password }) => {
             Given::Basic { user: username.into(), password: password.into() }
         }
+        Kind::Fields(FieldsCredential { values }) => {
+            Given::Fields(values.into_iter().map(|(label, value)| (label, value.into())).collect())
+        }
+        Kind::IntegrationId(id) => {
+            let account = Account::Client(parse("credential.integration_id", &id)?);
+            return Ok(Create { app, name, account, variables });
+        }
     };
-    Ok(Create { app, name, given, variables: request.server_variables.into_iter().collect() })
+    Ok(Create { app, name, account: Account::Given(given), variables })
+}
+
+pub(super) fn variables(
+    given: HashMap<String, String>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    if given.len() > MOST_VARIABLES {
+        return Err(Failure::invalid("server_variables", "has too many members"));
+    }
+    Ok(given.into_iter().collect())
+}
+
+pub(super) fn name(text: &str) -> Result<Name, Failure> {
+    Name::new(text).map_err(|error| Failure::invalid("name", error.to_string()))
+}
+
+pub(super) fn connection_ids(texts: &[String]) -> Result<Vec<ConnectionId>, Failure> {
+    if texts.len() > MOST_IDS {
+        return Err(Failure::invalid("connection_ids", "has more than 200 members"));
+    }
+    let named = |at: usize| format!("connection_ids[{at}]");
+    texts.iter().enumerate().map(|(at, id)| parse(&named(at), id)).collect()
+}
+
+pub(super) fn deleted(deleted: &Deleted) -> Outcome {
+    Outcome {
+        operation_id: deleted.operation.to_string(),
+        receipt: deleted.receipt.as_ref().map(receipt),
+        pending: deleted.receipt.is_none(),
+    }
 }
 
 pub(super) fn components(texts: &[String]) -> Result<Vec<ComponentId>, Failure> {
@@ -80,7 +118,9 @@ pub(super) fn connection(connection: &Connection) -> proto::Connection {
         auth_scheme: connection.scheme.as_str().to_owned(),
         created_at: Some(timestamp(connection.created_at)),
         last_used_at: connection.last_used_at.map(timestamp),
-        integration_id: String::new(),
+        integration_id: text(connection.issued.as_ref().map(|issued| issued.integration)),
+        scopes: connection.issued.iter().flat_map(|issued| issued.scopes.clone()).collect(),
+        expires_at: connection.issued.as_ref().and_then(|own| own.expires_at).map(timestamp),
     }
 }
 
@@ -98,7 +138,7 @@ pub(super) fn problem(problem: &Problem) -> GrantProblem {
     GrantProblem {
         component: text(problem.component.as_ref()),
         code: problem.code.to_owned(),
-        detail: problem.detail.to_owned(),
+        detail: problem.detail.clone(),
     }
 }
 

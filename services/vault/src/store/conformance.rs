@@ -1,5 +1,9 @@
 //! The promises of [`Store`], tested on every backend there is.
 
+mod flows;
+mod integrations;
+mod refresh;
+
 use std::{sync::Arc, time::Duration};
 
 use keystile_domain::{
@@ -12,11 +16,9 @@ use keystile_testkit::on_every_backend;
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
-use super::{
-    AuditPage, ConnectionPage, SealedCredential, Settled, Store, memory::MemoryStore, sql::SqlStore,
-};
+use super::{AuditPage, ConnectionPage, SealedCredential, Settled, Store, sql::SqlStore};
 use crate::{
-    audit::{self, Author, Entry},
+    audit::{self, Author, Entry, Who},
     connection::{Connection, Health, Scheme, Status},
 };
 
@@ -48,6 +50,7 @@ pub(crate) fn connection(owner: u128, number: u128, app: &str) -> Connection {
         scheme: Scheme::Bearer,
         created_at: NOW,
         last_used_at: None,
+        issued: None,
     }
 }
 
@@ -65,14 +68,14 @@ fn entry(number: u128, action: &'static str, connection: &Connection) -> Entry {
         request_id: "req-1".to_owned(),
         source_ip: Some("192.0.2.1".parse().expect("an address")),
     };
-    let author = Author::new(&actor, NOW, &keystile_testkit::SeededEntropy::new(1));
+    let author = Author::new(Who::of(&actor), NOW, &keystile_testkit::SeededEntropy::new(1));
     let entry = author.entry(action, connection, None, Some(connection));
     Entry { id: AuditId::from_uuid(uuid(number)), ..entry }
 }
 
 pub(crate) async fn add(store: &dyn Store, connection: &Connection, number: u128) {
     let entry = entry(number, audit::CREATED, connection);
-    store.insert_connection(connection, &sealed(), &entry).await.expect("stored");
+    assert_eq!(store.insert_connection(connection, &sealed(), &entry).await, Ok(true));
 }
 
 pub(crate) async fn delete(
@@ -149,6 +152,16 @@ async fn health_is_stored_with_its_entry(store: Arc<dyn Store>) {
     assert_eq!(store.find_connection(team(1), own.id).await, Ok(Some((expected, sealed()))));
     let actions: Vec<_> = trail(&*store, 1).await.iter().map(|(entry, _)| entry.action).collect();
     assert_eq!(actions, [audit::TESTED, audit::CREATED]);
+}
+
+async fn a_batch_is_what_there_is_of_it(store: Arc<dyn Store>) {
+    for (owner, number) in [(1, 1), (1, 2), (2, 3), (1, 4)] {
+        add(&*store, &connection(owner, number, "sandbox"), number).await;
+    }
+    delete(&*store, 1, 4, 50).await.expect("deleted");
+    let found = store.find_connections(team(1), &[id(2), id(3), id(4), id(9)]).await;
+    assert_eq!(found, Ok(vec![connection(1, 2, "sandbox")]));
+    assert_eq!(store.find_connections(team(1), &[]).await, Ok(Vec::new()));
 }
 
 async fn last_use_only_moves_forward(store: Arc<dyn Store>) {
@@ -264,6 +277,13 @@ async fn there_is_a_sample_for_each_key_encryption_key(store: Arc<dyn Store>) {
     assert_eq!(versions, [1, 3]);
 }
 
+/// A store in a file, for as long as the folder is kept.
+pub(crate) async fn sqlite() -> (Arc<dyn Store>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = migrated(format!("sqlite://{}/store.db", folder.path().display())).await;
+    (store, folder)
+}
+
 async fn migrated(url: String) -> Arc<dyn Store> {
     let database = Database::connect(&url.into(), Pool::default()).await.expect("connects");
     assert!(!SqlStore::pending(&database).await.expect("works").is_empty());
@@ -273,10 +293,11 @@ async fn migrated(url: String) -> Arc<dyn Store> {
 }
 
 on_every_backend! {
-    Arc::new(MemoryStore::default()), migrated:
+    migrated:
     what_belongs_to_another_team_is_not_there
     connections_are_listed_newest_first_in_pages
     health_is_stored_with_its_entry
+    a_batch_is_what_there_is_of_it
     last_use_only_moves_forward
     a_deletion_is_one_step_and_happens_once
     what_is_due_comes_in_order

@@ -1,5 +1,8 @@
 //! The store in SQLite or Postgres.
 
+mod flows;
+mod integrations;
+mod refresh;
 mod rows;
 
 use async_trait::async_trait;
@@ -21,6 +24,7 @@ use super::{
 use crate::{
     audit::Entry,
     connection::{Connection, Health},
+    integration::Status,
 };
 
 /// Rows in a SQL database. Each step that writes is one transaction.
@@ -132,13 +136,22 @@ impl Store for SqlStore {
         connection: &Connection,
         credential: &SealedCredential,
         entry: &Entry,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let transaction = self.database.begin().await?;
+        if let Some(issued) = &connection.issued {
+            let integration =
+                Self::locked_integration(&transaction, connection.team, issued.integration).await?;
+            let configured = Status::Configured.as_str();
+            if integration.is_none_or(|row| row.deleted_at.is_some() || row.status != configured) {
+                return Ok(false);
+            }
+        }
         connection::Entity::insert(rows::new_connection(connection, credential)?)
             .exec_without_returning(&*transaction)
             .await?;
         append(&*transaction, entry).await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(true)
     }
 
     async fn find_connection(
@@ -154,6 +167,20 @@ impl Store for SqlStore {
         let Some(mut row) = found else { return Ok(None) };
         let credential = rows::credential(&mut row)?;
         Ok(Some((rows::connection(row)?, credential)))
+    }
+
+    async fn find_connections(
+        &self,
+        team: TeamId,
+        ids: &[ConnectionId],
+    ) -> Result<Vec<Connection>, Error> {
+        let found = connection::Entity::find()
+            .filter(connection::Column::TeamId.eq(team.as_uuid()))
+            .filter(connection::Column::DeletedAt.is_null())
+            .filter(connection::Column::Id.is_in(ids.iter().map(|id| id.as_uuid())))
+            .all(self.database.read())
+            .await?;
+        found.into_iter().map(rows::connection).collect()
     }
 
     async fn list_connections(

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) cuts: Cuts,
     /// Every attempt: the scope's id and the operation.
     pub(crate) attempts: Vec<(String, String)>,
+    /// What can be used again: the scope's id.
+    pub(crate) restored: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +54,7 @@ impl Issuance {
         let log = LogDouble::new(clock);
         log.state().renew_interval = Duration::from_millis(20);
         log.state().pushes = false;
-        let state = State { cuts: Cuts::Taken, attempts: Vec::new() };
+        let state = State { cuts: Cuts::Taken, attempts: Vec::new(), restored: Vec::new() };
         Self { log, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -89,9 +91,14 @@ impl FactService for Issuance {
         request: Request<SetScopeStatusRequest>,
     ) -> Result<Response<SetScopeStatusResponse>, Status> {
         let request = request.into_inner();
-        assert!(!request.usable);
         let mut state = self.state();
         let scope = request.scope.expect("sent").id;
+        if request.usable {
+            state.restored.push(scope);
+            let operation_id = request.operation_id;
+            let outcome = Some(Outcome { operation_id, receipt: None, pending: false });
+            return Ok(Response::new(SetScopeStatusResponse { outcome }));
+        }
         state.attempts.push((scope, request.operation_id.clone()));
         let receipt = Receipt {
             seq: state.attempts.len() as u64,

@@ -9,7 +9,9 @@ use keystile_contract::{
     proto::vault::v1::{
         self as proto, CreateConnectionRequest, RunActionRequest, RunActionResponse,
         StaticCredential, action_service_client::ActionServiceClient,
-        connection_service_client::ConnectionServiceClient, static_credential::Kind,
+        connect_service_client::ConnectServiceClient,
+        connection_service_client::ConnectionServiceClient,
+        integration_service_client::IntegrationServiceClient, static_credential::Kind,
     },
     transport,
 };
@@ -20,7 +22,7 @@ use keystile_domain::{
 use keystile_egress::{Allow, Policy, SystemResolver};
 use keystile_seal::{KekRing, KeyBytes};
 use keystile_sql::{Database, Pool};
-use keystile_testkit::{MockClock, SeededEntropy, Upstream, eventually};
+use keystile_testkit::{MockClock, Provider, SeededEntropy, Upstream, eventually};
 use keystile_vault::{Config, Deps, Error, Service};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -97,8 +99,9 @@ fn app(key: &str, text: &str) -> App {
     app
 }
 
-/// The same outside app, once for each way to sign in; `refuses` answers every read with 401.
-fn catalog(address: SocketAddr) -> Catalog {
+/// The same outside app, once for each way to sign in; `refuses` answers every read with 401. And
+/// `provider`, which is connected with OAuth.
+fn catalog(address: SocketAddr, provider: &Provider) -> Catalog {
     let with = |key, scheme| app(key, &document(address, &schemes(scheme)));
     let refusing = document(address, &schemes("{ type: http, scheme: bearer }")).replacen(
         "/echo:",
@@ -113,6 +116,7 @@ fn catalog(address: SocketAddr) -> Catalog {
         with("query", "{ type: apiKey, in: query, name: key }"),
         app("open", &document(address, "")),
         app("refuses", &refusing),
+        app("provider", &provider.document()),
         app("inside", &document(closed, &schemes("{ type: http, scheme: bearer }"))),
     ])
 }
@@ -134,6 +138,7 @@ pub(crate) fn team(number: u128) -> TeamId {
 pub(crate) struct World {
     pub(crate) clock: MockClock,
     pub(crate) upstream: Upstream,
+    pub(crate) provider: Provider,
     pub(crate) issuance: Issuance,
     entropy: Arc<SeededEntropy>,
     folder: TempDir,
@@ -155,6 +160,7 @@ impl World {
             issuance: Issuance::new(clock.clone()),
             clock,
             upstream: Upstream::start().await,
+            provider: Provider::start().await,
             entropy: Arc::new(SeededEntropy::new(1)),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -177,7 +183,10 @@ impl World {
     async fn build_on(&self, clock: Arc<dyn Clock>, keks: &[u32]) -> Result<Service, Error> {
         let entropy: Arc<dyn Entropy> = self.entropy.clone();
         let policy = Policy {
-            allow: Allow { sockets: vec![self.upstream.address()], ..Allow::default() },
+            allow: Allow {
+                sockets: vec![self.upstream.address(), self.provider.address()],
+                ..Allow::default()
+            },
             ..Policy::default()
         };
         let resolver = Arc::new(SystemResolver::new());
@@ -188,9 +197,10 @@ impl World {
             seal_keys: SealKeys::derive(Role::Vault, &SEALING_KEYS),
             keks: KekRing::new(keks.iter().copied().map(kek), entropy).expect("a ring"),
             issuance: self.issuance.transport(),
-            catalog: catalog(self.upstream.address()),
+            catalog: catalog(self.upstream.address(), &self.provider),
             egress: keystile_egress::Client::new(policy, resolver).expect("a client"),
             database: self.database().await,
+            gateway_url: "https://gateway.example.com".to_owned(),
         };
         keystile_vault::build(config, deps).await
     }
@@ -249,6 +259,14 @@ impl Vault {
 
     pub(crate) fn connections(&self) -> ConnectionServiceClient<Transport> {
         ConnectionServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn integrations(&self) -> IntegrationServiceClient<Transport> {
+        IntegrationServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn connects(&self) -> ConnectServiceClient<Transport> {
+        ConnectServiceClient::new(self.transport.clone())
     }
 
     /// A request of a person of that role in that team.

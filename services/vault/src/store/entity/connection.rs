@@ -20,6 +20,17 @@ pub(crate) struct Model {
     pub(crate) deletion: Option<Uuid>,
     pub(crate) credential: Option<Vec<u8>>,
     pub(crate) credential_version: i64,
+    pub(crate) integration_id: Option<Uuid>,
+    /// A JSON array, if a provider issued the credential.
+    pub(crate) scopes: Option<String>,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) refresh_at: Option<i64>,
+    /// The fencing token of the last claim.
+    pub(crate) refresh_fence: i64,
+    /// `idle`, `claimed` or `exchanging`.
+    pub(crate) refresh_state: String,
+    /// When the claim lapses.
+    pub(crate) refresh_until: Option<i64>,
 }
 
 impl std::fmt::Debug for Model {

@@ -13,20 +13,24 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    audit::{ACTIONS, Entry},
-    connection::{Connection, Health, Scheme, Status},
+    audit::{ACTIONS, Entry, Who},
+    connect::{Flow, FlowId},
+    connection::{Connection, Health, Issued, Scheme, Status},
+    integration::{self as integrations, GrantType, Integration},
     store::{
         OutboxRow, SealedCredential, Settled,
-        entity::{audit, connection, data_key, outbox},
+        entity::{audit, connection, data_key, flow, integration, outbox},
     },
 };
 
+use super::refresh::IDLE;
+
 /// A count as the databases' one integer type.
-fn stored<T: TryInto<i64>>(value: T, what: &'static str) -> Result<i64, Error> {
+pub(super) fn stored<T: TryInto<i64>>(value: T, what: &'static str) -> Result<i64, Error> {
     value.try_into().map_err(|_| Error::Corrupt(what))
 }
 
-fn read<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, Error> {
+pub(super) fn read<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, Error> {
     value.try_into().map_err(|_| Error::Corrupt(what))
 }
 
@@ -58,7 +62,7 @@ pub(super) fn new_connection(
     connection: &Connection,
     credential: &SealedCredential,
 ) -> Result<connection::ActiveModel, Error> {
-    Ok(connection::ActiveModel {
+    let row = connection::ActiveModel {
         id: Set(connection.id.as_uuid()),
         team_id: Set(connection.team.as_uuid()),
         app_key: Set(connection.app.to_string()),
@@ -72,7 +76,41 @@ pub(super) fn new_connection(
         deletion: Set(None),
         credential: Set(Some(credential.bytes.clone())),
         credential_version: Set(stored(credential.version, "credential version")?),
+        integration_id: Set(None),
+        scopes: Set(None),
+        expires_at: Set(None),
+        refresh_at: Set(None),
+        refresh_fence: Set(0),
+        refresh_state: Set(IDLE.to_owned()),
+        refresh_until: Set(None),
+    };
+    match &connection.issued {
+        Some(issued_to) => issued(issued_to, row),
+        None => Ok(row),
+    }
+}
+
+/// `row` with what a provider issued.
+pub(super) fn issued(
+    issued: &Issued,
+    row: connection::ActiveModel,
+) -> Result<connection::ActiveModel, Error> {
+    Ok(connection::ActiveModel {
+        integration_id: Set(Some(issued.integration.as_uuid())),
+        scopes: Set(Some(texts(&issued.scopes)?)),
+        expires_at: Set(issued.expires_at.map(micros)),
+        refresh_at: Set(issued.refresh_at.map(micros)),
+        ..row
     })
+}
+
+/// Texts as a JSON array.
+fn texts(texts: &[String]) -> Result<String, Error> {
+    serde_json::to_string(texts).map_err(|_| Error::Corrupt("a list of texts"))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|_| Error::Corrupt(what))
 }
 
 pub(super) fn connection(row: connection::Model) -> Result<Connection, Error> {
@@ -88,6 +126,109 @@ pub(super) fn connection(row: connection::Model) -> Result<Connection, Error> {
         scheme: Scheme::parse(&row.scheme).ok_or(Error::Corrupt("scheme"))?,
         created_at: from_micros(row.created_at)?,
         last_used_at: row.last_used_at.map(from_micros).transpose()?,
+        issued: match row.integration_id {
+            Some(id) => Some(Issued {
+                integration: IntegrationId::from_uuid(id),
+                scopes: read_json(row.scopes.as_deref().unwrap_or("[]"), "scopes")?,
+                expires_at: row.expires_at.map(from_micros).transpose()?,
+                refresh_at: row.refresh_at.map(from_micros).transpose()?,
+            }),
+            None => None,
+        },
+    })
+}
+
+pub(super) fn new_integration(
+    integration: &Integration,
+    client: &SealedCredential,
+) -> Result<integration::ActiveModel, Error> {
+    Ok(integration::ActiveModel {
+        id: Set(integration.id.as_uuid()),
+        team_id: Set(integration.team.as_uuid()),
+        app_key: Set(integration.app.to_string()),
+        name: Set(integration.name.to_string()),
+        grant_type: Set(integration.grant_type.as_str().to_owned()),
+        client_id: Set(integration.client_id.clone()),
+        has_secret: Set(integration.has_secret),
+        scopes: Set(texts(&integration.scopes)?),
+        return_urls: Set(texts(&integration.return_urls)?),
+        status: Set(integration.status.as_str().to_owned()),
+        status_reason: Set(integration.status_reason.clone()),
+        created_at: Set(micros(integration.created_at)),
+        version: Set(stored(integration.version, "version")?),
+        client: Set(Some(client.bytes.clone())),
+        client_version: Set(stored(client.version, "client version")?),
+        switched_by: Set(None),
+        deleted_at: Set(None),
+    })
+}
+
+pub(super) fn integration(row: integration::Model) -> Result<Integration, Error> {
+    Ok(Integration {
+        id: IntegrationId::from_uuid(row.id),
+        team: TeamId::from_uuid(row.team_id),
+        app: row.app_key.parse().map_err(|_| Error::Corrupt("app key"))?,
+        name: Name::new(&row.name).map_err(|_| Error::Corrupt("name"))?,
+        grant_type: GrantType::parse(&row.grant_type).ok_or(Error::Corrupt("grant type"))?,
+        client_id: row.client_id,
+        has_secret: row.has_secret,
+        scopes: read_json(&row.scopes, "scopes")?,
+        return_urls: read_json(&row.return_urls, "return urls")?,
+        status: integrations::Status::parse(&row.status).ok_or(Error::Corrupt("status"))?,
+        status_reason: row.status_reason,
+        created_at: from_micros(row.created_at)?,
+        version: read(row.version, "version")?,
+    })
+}
+
+pub(super) fn client(row: &mut integration::Model) -> Result<SealedCredential, Error> {
+    Ok(SealedCredential {
+        version: read(row.client_version, "client version")?,
+        bytes: row.client.take().ok_or(Error::Corrupt("client"))?,
+    })
+}
+
+pub(super) fn new_flow(flow: &Flow) -> Result<flow::ActiveModel, Error> {
+    let variables = serde_json::to_string(&flow.variables);
+    let who = flow.who.clone();
+    Ok(flow::ActiveModel {
+        id: Set(flow.id.0),
+        team_id: Set(flow.team.as_uuid()),
+        integration_id: Set(flow.integration.as_uuid()),
+        connection_id: Set(flow.again.map(ConnectionId::as_uuid)),
+        name: Set(flow.name.to_string()),
+        variables: Set(variables.map_err(|_| Error::Corrupt("variables"))?),
+        actor: Set(who.actor),
+        actor_label: Set(who.label),
+        request_id: Set(who.request_id),
+        source_ip: Set(who.source_ip),
+        return_url: Set(flow.return_url.clone().unwrap_or_default()),
+        expires_at: Set(micros(flow.expires_at)),
+        ticket: Set(None),
+        cookie: Set(None),
+        state: Set(None),
+        attempt: Set(stored(flow.attempt, "attempt")?),
+        secret: Set(None),
+    })
+}
+
+pub(super) fn flow(row: flow::Model) -> Result<Flow, Error> {
+    Ok(Flow {
+        id: FlowId(row.id),
+        team: TeamId::from_uuid(row.team_id),
+        integration: IntegrationId::from_uuid(row.integration_id),
+        name: Name::new(&row.name).map_err(|_| Error::Corrupt("name"))?,
+        again: row.connection_id.map(ConnectionId::from_uuid),
+        variables: read_json(&row.variables, "variables")?,
+        who: Who {
+            actor: row.actor,
+            label: row.actor_label,
+            request_id: row.request_id,
+            source_ip: row.source_ip,
+        },
+        return_url: Some(row.return_url).filter(|url| !url.is_empty()),
+        expires_at: from_micros(row.expires_at)?,
+        attempt: read(row.attempt, "attempt")?,
     })
 }
 
