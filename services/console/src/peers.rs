@@ -9,7 +9,10 @@ use keystile_contract::{
             CreateTeamRequest, key_service_client::KeyServiceClient,
             team_service_client::TeamServiceClient,
         },
-        vault::v1::connection_service_client::ConnectionServiceClient,
+        vault::v1::{
+            app_service_client::AppServiceClient,
+            connection_service_client::ConnectionServiceClient,
+        },
     },
 };
 use keystile_domain::{Actor, Clock, ErrorKind, Role, TeamId, name::Name};
@@ -53,6 +56,10 @@ impl Peers {
 
     pub(crate) fn connections(&self) -> ConnectionServiceClient<Transport> {
         ConnectionServiceClient::new(self.vault.clone())
+    }
+
+    pub(crate) fn own_apps(&self) -> AppServiceClient<Transport> {
+        AppServiceClient::new(self.vault.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// Makes the team in issuance.

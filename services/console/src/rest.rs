@@ -9,6 +9,7 @@ mod keys;
 mod openapi;
 mod operator;
 mod outcome;
+mod own_apps;
 mod page;
 mod problem;
 mod team;
@@ -20,6 +21,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
+use keystile_catalog::limits::DOCUMENT_BYTES;
 use keystile_runtime::{
     Problem,
     http::{Limits, harden},
@@ -44,8 +46,9 @@ pub(crate) fn router(service: &Service) -> Router {
         .routes(routes!(keys::end_overlap))
         .routes(routes!(keys::revoke))
         .routes(routes!(cuts::show))
-        .routes(routes!(apps::list))
-        .routes(routes!(apps::show))
+        .routes(routes!(apps::list, own_apps::add))
+        .routes(routes!(apps::show, own_apps::remove))
+        .routes(routes!(own_apps::document))
         .routes(routes!(connections::list, connections::create))
         .routes(routes!(connections::show, connections::delete))
         .routes(routes!(connections::test))
@@ -68,5 +71,7 @@ pub(crate) fn router(service: &Service) -> Router {
         std::future::ready(([(header::CONTENT_TYPE, json)], document.clone()))
     });
     let router = router.route("/api/manage/v1/openapi.json", serve).with_state(service.clone());
-    harden(router, &Limits::default())
+    // The text of a document is somewhat longer as a JSON string.
+    let limits = Limits { body_bytes: 2 * DOCUMENT_BYTES, ..Limits::default() };
+    harden(router, &limits)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keystile_apps::Apps;
 use keystile_catalog::Catalog;
 use keystile_contract::{SealKeys, Transport};
 use keystile_domain::{Clock, Entropy};
@@ -31,7 +32,7 @@ pub struct Deps {
     pub issuance: Transport,
     /// The way to vault.
     pub vault: Transport,
-    /// The apps.
+    /// The apps that Keystile ships; those of teams come from vault.
     pub catalog: Catalog,
     /// The console's own database.
     pub database: Database,
@@ -43,7 +44,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     peers: Peers,
-    catalog: Catalog,
+    apps: Apps,
     store: Arc<dyn Store>,
     /// The SHA-256 of the operator token: digests compare in constant time whatever their texts'
     /// lengths are.
@@ -79,6 +80,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         }
     }
     let timeout = config.call_timeout();
+    let apps = Apps::new(deps.catalog, deps.vault.clone(), Arc::clone(&deps.clock));
     Ok(Service(Arc::new(Inner {
         peers: Peers::new(
             Arc::clone(&deps.clock),
@@ -89,7 +91,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         ),
         clock: deps.clock,
         entropy: deps.entropy,
-        catalog: deps.catalog,
+        apps,
         store: Arc::new(SqlStore::new(deps.database)),
         operator_token: digest(deps.operator_token.expose_secret()),
         config,
@@ -132,8 +134,8 @@ impl Service {
         &self.0.peers
     }
 
-    pub(crate) fn catalog(&self) -> &Catalog {
-        &self.0.catalog
+    pub(crate) fn apps(&self) -> &Apps {
+        &self.0.apps
     }
 
     /// The console's own rows.

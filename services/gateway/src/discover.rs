@@ -2,21 +2,24 @@
 //!
 //! What a key was granted and the catalog no longer has is left out.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use axum::{Json, extract::State};
-use keystile_domain::AppKey;
+use keystile_apps::FRESH;
+use keystile_catalog::{App, Catalog};
+use keystile_domain::{AppKey, Grant};
+use keystile_runtime::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Service,
-    enforce::Permit,
+    enforce::{Permit, unavailable},
+    item::Item,
     key::Key,
     openapi::{ComponentProblems, KeyProblems},
     query::{NoParameters, StrictQuery},
-    shelf::{Item, Label},
 };
 
 /// An app.
@@ -33,8 +36,8 @@ pub(crate) struct AppView {
     key: String,
 }
 
-impl From<&Label> for AppView {
-    fn from(app: &Label) -> Self {
+impl From<&App> for AppView {
+    fn from(app: &App) -> Self {
         Self { name: app.name.clone(), icon: app.icon.clone(), key: app.key.to_string() }
     }
 }
@@ -68,7 +71,7 @@ pub(crate) struct ComponentView {
 
 impl From<&Item> for ComponentView {
     fn from(item: &Item) -> Self {
-        let Item { app, component } = item;
+        let (app, component) = (item.app(), item.component());
         Self {
             id: component.id.to_string(),
             name: component.name.clone(),
@@ -111,6 +114,16 @@ pub(crate) struct ListQuery {
     app: Option<AppKey>,
 }
 
+/// The apps that the key's grants can name. Its team's own are asked for only if one is not shipped.
+async fn catalog(service: &Service, key: &Key) -> Result<Catalog, Problem> {
+    let shipped = service.apps().shipped();
+    if key.grants.iter().all(|grant| shipped.app(grant.app()).is_some()) {
+        return Ok(shipped.clone());
+    }
+    let own = service.apps().own(key.team, FRESH).await.map_err(|why| unavailable(&why))?;
+    Ok(Catalog::sharing(own.apps().chain(shipped.apps()).cloned()))
+}
+
 /// The apps that this key may use, by key.
 #[utoipa::path(
     get,
@@ -124,10 +137,11 @@ pub(crate) async fn apps(
     State(service): State<Service>,
     key: Key,
     _: StrictQuery<NoParameters>,
-) -> Json<Vec<AppView>> {
-    let granted: BTreeSet<&AppKey> = key.grants.iter().map(keystile_domain::Grant::app).collect();
-    let known = granted.into_iter().filter_map(|app| service.shelf().app(app));
-    Json(known.map(|app| AppView::from(&**app)).collect())
+) -> Result<Json<Vec<AppView>>, Problem> {
+    let granted: BTreeSet<&AppKey> = key.grants.iter().map(Grant::app).collect();
+    let catalog = catalog(&service, &key).await?;
+    let known = granted.into_iter().filter_map(|app| catalog.app(app));
+    Ok(Json(known.map(|app| AppView::from(&**app)).collect()))
 }
 
 /// The components that this key may use, by id.
@@ -147,16 +161,13 @@ pub(crate) async fn list(
     State(service): State<Service>,
     key: Key,
     StrictQuery(query): StrictQuery<ListQuery>,
-) -> Json<Vec<ComponentView>> {
+) -> Result<Json<Vec<ComponentView>>, Problem> {
     let wanted = |app: &AppKey| query.app.as_ref().is_none_or(|only| only == app);
-    let granted: BTreeSet<_> = key
-        .grants
-        .iter()
-        .filter(|grant| wanted(grant.app()))
-        .flat_map(keystile_domain::Grant::components)
-        .collect();
-    let known = granted.into_iter().filter_map(|id| service.shelf().item(id));
-    Json(known.map(|item: &Arc<Item>| ComponentView::from(&**item)).collect())
+    let granted = key.grants.iter().filter(|grant| wanted(grant.app()));
+    let granted: BTreeSet<_> = granted.flat_map(Grant::components).collect();
+    let catalog = catalog(&service, &key).await?;
+    let known = granted.into_iter().filter_map(|id| Item::of(&catalog, id));
+    Ok(Json(known.map(|item| ComponentView::from(&item)).collect()))
 }
 
 /// One component that this key may use.
@@ -176,7 +187,7 @@ pub(crate) async fn details(
     permit: Permit,
     _: StrictQuery<NoParameters>,
 ) -> Json<ComponentDetails> {
-    let component = &permit.item().component;
+    let component = permit.item().component();
     Json(ComponentDetails {
         component: permit.item().into(),
         description: component.description.clone(),

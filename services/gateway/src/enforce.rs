@@ -9,15 +9,16 @@
 
 mod refusal;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
+use keystile_apps::Apps;
 use keystile_contract::{
     Failure, Transport,
-    convert::{position, text},
+    convert::{parse, position, text},
     proto::{
         common::v1::Sealed,
         verification::v1::{
@@ -34,20 +35,16 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+pub(crate) use self::refusal::unavailable;
 use self::refusal::{defect, not_answered, refused};
-use crate::{
-    Service, auth, code,
-    deadline::Deadline,
-    key::Key,
-    shelf::{Item, Shelf},
-};
+use crate::{Service, auth, code, deadline::Deadline, item::Item, key::Key};
 
 /// Asks verification.
 pub(crate) struct Enforcer {
     verification: VerificationServiceClient<Transport>,
     /// Where it has a listener of its own; within this process it speaks for itself.
     health: Option<HealthClient<Transport>>,
-    shelf: Arc<Shelf>,
+    apps: Apps,
     clock: Arc<dyn Clock>,
 }
 
@@ -75,7 +72,7 @@ async fn named(parts: &mut Parts) -> Option<ComponentId> {
 
 /// The right to look at one component, which the key was granted.
 pub(crate) struct Permit {
-    item: Arc<Item>,
+    item: Item,
 }
 
 impl Permit {
@@ -87,7 +84,7 @@ impl Permit {
 
 /// The right to run one action: what vault accepts as proof, and the way to get a fresher one.
 pub(crate) struct RunPermit {
-    item: Arc<Item>,
+    item: Item,
     capability: Sealed,
     caller: Caller,
     enforcer: Arc<Enforcer>,
@@ -114,7 +111,7 @@ impl RunPermit {
     /// # Errors
     /// The key may no longer do it, or verification cannot say.
     pub(crate) async fn renew(&mut self, needed: &Position) -> Result<(), Problem> {
-        let id = &self.item.component.id;
+        let id = self.item.id();
         self.capability = self.enforcer.capability(&self.caller, id, Some(needed)).await?;
         Ok(())
     }
@@ -136,7 +133,7 @@ impl FromRequestParts<Service> for Permit {
         let caller = Caller::new(parts, service)?;
         let enforcer = service.enforcer();
         let item = enforcer.existing(&caller, named(parts).await).await?;
-        enforcer.verify(&caller, Some(&item.component.id), None, None).await?;
+        enforcer.verify(&caller, Some(item.id()), None, None).await?;
         Ok(Self { item })
     }
 }
@@ -148,7 +145,7 @@ impl FromRequestParts<Service> for RunPermit {
         let caller = Caller::new(parts, service)?;
         let enforcer = Arc::clone(service.enforcer());
         let item = enforcer.existing(&caller, named(parts).await).await?;
-        let id = &item.component.id;
+        let id = item.id();
         match id.kind() {
             ComponentKind::Action => {
                 let capability = enforcer.capability(&caller, id, None).await?;
@@ -166,12 +163,12 @@ impl Enforcer {
     pub(crate) fn new(
         verification: Transport,
         health: Option<Transport>,
-        shelf: Arc<Shelf>,
+        apps: Apps,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let health = health.map(HealthClient::new);
         let verification = VerificationServiceClient::new(verification);
-        Self { verification, health, shelf, clock }
+        Self { verification, health, apps, clock }
     }
 
     /// Can verification do its work? It says so by the standard health service; without one it is
@@ -228,15 +225,20 @@ impl Enforcer {
     }
 
     /// The component of that id. Who has not proved a key is not told whether there is one.
-    async fn existing(
-        &self,
-        caller: &Caller,
-        id: Option<ComponentId>,
-    ) -> Result<Arc<Item>, Problem> {
-        if let Some(item) = id.and_then(|id| self.shelf.item(&id)) {
-            return Ok(Arc::clone(item));
+    async fn existing(&self, caller: &Caller, id: Option<ComponentId>) -> Result<Item, Problem> {
+        if let Some(item) = id.as_ref().and_then(|id| Item::of(self.apps.shipped(), id)) {
+            return Ok(item);
         }
-        self.verify(caller, None, None, None).await?;
+        let allowed = self.verify(caller, None, None, None).await?;
+        let team = parse("team_id", &allowed.team_id).map_err(|why| defect(&why.message))?;
+        let Some(id) = id else { return Err(code::UNKNOWN_COMPONENT.problem()) };
+        // One that the team has added; if it is not known here, it may have been added just now.
+        for age in [keystile_apps::FRESH, Duration::ZERO] {
+            let own = self.apps.own(team, age).await.map_err(|why| unavailable(&why))?;
+            if let Some(item) = Item::of(&own, &id) {
+                return Ok(item);
+            }
+        }
         Err(code::UNKNOWN_COMPONENT.problem())
     }
 

@@ -5,13 +5,14 @@ use keystile_contract::{
     convert::{from_environment, from_grant, from_limits, optional_wall, parse},
     proto::verification::v1::Allowed,
 };
-use keystile_domain::{Environment, Grant, KeyId, limits::Limits};
+use keystile_domain::{Environment, Grant, KeyId, TeamId, limits::Limits};
 use time::OffsetDateTime;
 
 /// The facts of a verdict that allows. Only [`crate::enforce`] hands one to a handler.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) id: KeyId,
+    pub(crate) team: TeamId,
     pub(crate) name: String,
     pub(crate) environment: Environment,
     pub(crate) expires_at: Option<OffsetDateTime>,
@@ -32,6 +33,7 @@ impl TryFrom<&Allowed> for Key {
         });
         Ok(Self {
             id: parse("key_id", &allowed.key_id)?,
+            team: parse("team_id", &allowed.team_id)?,
             name: allowed.name.clone(),
             environment: from_environment(allowed.environment())
                 .ok_or_else(|| Failure::invalid("environment", "is required"))?,

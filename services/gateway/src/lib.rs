@@ -34,12 +34,12 @@ mod discover;
 mod docs;
 mod enforce;
 mod health;
+mod item;
 mod key;
 mod me;
 mod openapi;
 mod query;
 mod run;
-mod shelf;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -51,6 +51,7 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
+use keystile_apps::Apps;
 use keystile_catalog::Catalog;
 use keystile_contract::{Transport, proto::vault::v1::action_service_client::ActionServiceClient};
 use keystile_domain::{Clock, InvalidSetting};
@@ -61,7 +62,7 @@ pub use crate::{
     code::Code,
     config::{Config, Limits},
 };
-use crate::{deadline::Deadline, enforce::Enforcer, shelf::Shelf};
+use crate::{deadline::Deadline, enforce::Enforcer};
 
 /// What an app may answer, as vault passes it on; egress bounds it further.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -83,7 +84,7 @@ pub struct Deps {
     pub verification_health: Option<Transport>,
     /// The way to vault.
     pub vault: Transport,
-    /// The apps that there are.
+    /// The apps that Keystile ships; those of teams come from vault.
     pub catalog: Catalog,
 }
 
@@ -105,7 +106,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     config: Config,
     clock: Arc<dyn Clock>,
-    shelf: Arc<Shelf>,
+    apps: Apps,
     enforcer: Arc<Enforcer>,
     vault: ActionServiceClient<Transport>,
     document: Bytes,
@@ -119,18 +120,18 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     config.validate()?;
     let (_, document) = described(config.public_url.as_deref());
     let document = serde_json::to_vec(&document).map_err(Error::Document)?;
-    let shelf = Arc::new(Shelf::new(&deps.catalog));
+    let apps = Apps::new(deps.catalog, deps.vault.clone(), Arc::clone(&deps.clock));
     let enforcer = Enforcer::new(
         deps.verification,
         deps.verification_health,
-        Arc::clone(&shelf),
+        apps.clone(),
         Arc::clone(&deps.clock),
     );
     let vault = ActionServiceClient::new(deps.vault).max_decoding_message_size(MAX_ANSWER_BYTES);
     Ok(Service(Arc::new(Inner {
         config,
         clock: deps.clock,
-        shelf,
+        apps,
         enforcer: Arc::new(enforcer),
         vault,
         document: document.into(),
@@ -187,8 +188,8 @@ impl Service {
         &self.0.enforcer
     }
 
-    fn shelf(&self) -> &Shelf {
-        &self.0.shelf
+    fn apps(&self) -> &Apps {
+        &self.0.apps
     }
 
     fn vault(&self) -> &ActionServiceClient<Transport> {

@@ -74,7 +74,7 @@ pub(crate) async fn run(
         return Err(code::IDEMPOTENCY_NOT_SUPPORTED.problem());
     }
     let inputs = Value::Object(body.inputs);
-    permit.item().component.validate(&inputs).map_err(|faults| invalid(&faults))?;
+    permit.item().component().validate(&inputs).map_err(|faults| invalid(&faults))?;
     let answer = call_twice(service.vault(), permit, inputs.to_string().into_bytes()).await?;
     answered(&answer)
 }
@@ -99,7 +99,7 @@ async fn call(
     permit: &RunPermit,
     inputs_json: Vec<u8>,
 ) -> Result<RunActionResponse, Failure> {
-    let component = permit.item().component.id.to_string();
+    let component = permit.item().id().to_string();
     let mut request = Request::new(RunActionRequest { component, inputs_json });
     capability::attach(request.metadata_mut(), permit.capability());
     let mut vault = vault.clone();

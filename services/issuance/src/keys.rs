@@ -25,6 +25,7 @@ mod list;
 mod mint;
 mod put_grant;
 mod regenerate;
+pub(crate) mod release_components;
 mod remove_grant;
 pub(crate) mod retire_secrets;
 mod revoke;
@@ -92,8 +93,8 @@ pub(crate) struct Given<'g> {
 pub(crate) enum By<'a> {
     /// A member, with the permission for the key's environment.
     Member(&'a Actor),
-    /// The operator, already checked, across teams.
-    Operator,
+    /// Whoever was checked before: the operator, across teams, or vault for one who may change apps.
+    Checked,
 }
 
 pub(crate) struct EditKey<'a, E> {

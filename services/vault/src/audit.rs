@@ -1,10 +1,12 @@
 //! The trail: who changed what, written in the transaction of the change. Never a secret.
 
-use keystile_domain::{Actor, AuditId, Entropy, OperationId, TeamId, permission::Principal};
+use keystile_domain::{
+    Actor, AuditId, ComponentId, Entropy, OperationId, TeamId, permission::Principal,
+};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::{connection::Connection, integration::Integration};
+use crate::{apps::OwnApp, connection::Connection, integration::Integration};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +62,13 @@ pub(crate) const INTEGRATION_ENABLED: &str = "integration.enabled";
 /// See [`CREATED`].
 pub(crate) const INTEGRATION_DELETED: &str = "integration.deleted";
 
+/// See [`CREATED`].
+pub(crate) const APP_ADDED: &str = "app.added";
+/// See [`CREATED`].
+pub(crate) const APP_REMOVED: &str = "app.removed";
+
 /// Every action that the trail of vault knows.
-pub(crate) const ACTIONS: [&str; 11] = [
+pub(crate) const ACTIONS: [&str; 13] = [
     CREATED,
     RECONNECTED,
     TESTED,
@@ -73,6 +80,8 @@ pub(crate) const ACTIONS: [&str; 11] = [
     INTEGRATION_DISABLED,
     INTEGRATION_ENABLED,
     INTEGRATION_DELETED,
+    APP_ADDED,
+    APP_REMOVED,
 ];
 
 /// Who changes something, and when: what the entries of one request share.
@@ -154,6 +163,20 @@ impl Author {
         let facts = |one: Option<&Integration>| one.map_or(Value::Null, of_integration);
         let subject = (subject.team, subject.id.to_string(), subject.name.to_string());
         self.about(action, subject, &facts(before), &facts(after))
+    }
+
+    /// The same for a version of an app.
+    #[must_use]
+    pub(crate) fn app(
+        &self,
+        action: &'static str,
+        own: &OwnApp,
+        added: &[ComponentId],
+        removed: &[ComponentId],
+    ) -> Entry {
+        let subject = (own.team, own.key.to_string(), own.key.to_string());
+        let after = json!({ "version": own.version, "added": added, "removed": removed });
+        self.about(action, subject, &Value::Null, &after)
     }
 
     fn about(

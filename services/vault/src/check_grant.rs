@@ -58,11 +58,11 @@ impl Vault {
     ) -> Result<Verdict, Error> {
         let whole = |code, detail| Ok(vec![Problem::whole(code, detail)]);
         let mut integration = None;
-        let Some(app) = self.catalog.app(app) else {
+        let Some(app) = self.find_app(team, app).await? else {
             let problems = whole("unknown_app", "there is no such app");
             return problems.map(|problems| Verdict { problems, integration });
         };
-        let mut problems = unknown(app, components);
+        let mut problems = unknown(&app, components);
         problems.extend(match connection {
             None if app.needs_connection() => {
                 whole("connection_required", "this app needs a connected account")
@@ -78,7 +78,7 @@ impl Vault {
                 }
                 Some((connection, _)) => {
                     integration = connection.issued.as_ref().map(|issued| issued.integration);
-                    self.obstacles(app, &connection, components).await
+                    self.obstacles(&app, &connection, components).await
                 }
             },
         }?);
@@ -93,15 +93,15 @@ impl Vault {
         components: &[ComponentId],
         page: ConnectionPage,
     ) -> Result<Page<Match>, Error> {
-        actor.require(Permission::Read)?;
-        let app = self.catalog.app(app).ok_or(Error::UnknownApp)?;
-        if let Some(problem) = unknown(app, components).into_iter().next() {
+        let team = actor.require(Permission::Read)?;
+        let app = self.app(team, app).await?;
+        if let Some(problem) = unknown(&app, components).into_iter().next() {
             return Err(Error::field("components", problem.detail));
         }
         let found = self.list(actor, page).await?;
         let mut items = Vec::with_capacity(found.items.len());
         for connection in found.items {
-            let problems = self.obstacles(app, &connection, components).await?;
+            let problems = self.obstacles(&app, &connection, components).await?;
             items.push(Match { connection, problems });
         }
         Ok(Page { items, more: found.more })

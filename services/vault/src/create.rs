@@ -37,7 +37,7 @@ impl Vault {
     /// Seals the credential and stores the connection with its audit row.
     pub(crate) async fn create(&self, actor: &Actor, create: Create) -> Result<Connection, Error> {
         let team = actor.require(Permission::ConnectionsWrite)?;
-        let app = self.catalog.app(&create.app).ok_or(Error::UnknownApp)?;
+        let app = self.app(team, &create.app).await?;
         if !app.needs_connection() {
             return Err(Error::field("app_key", "this app needs no connection"));
         }
@@ -97,8 +97,8 @@ impl Vault {
         let client = self.open_client(&integration, &sealed).await?;
         let endpoints = client.endpoints.as_ref();
         let endpoints = endpoints.ok_or(Error::IntegrationNotConfigured("draft"))?;
-        let app = self.catalog.app(app).ok_or(Error::UnknownApp)?;
-        let scope = scope_text(&integration, app);
+        let app = self.app(team, app).await?;
+        let scope = scope_text(&integration, &app);
         let exchange = Exchange::ClientCredentials { scope: &scope };
         let issued = token::exchange(&self.egress, &client, endpoints, &exchange).await?;
         let scopes = issued.scopes.clone().unwrap_or_else(|| integration.scopes.clone());

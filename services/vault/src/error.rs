@@ -41,6 +41,29 @@ pub enum Error {
     /// No such app.
     #[error("there is no such app")]
     UnknownApp,
+    /// Keystile ships an app of that key.
+    #[error("an app of this key comes with keystile: choose another")]
+    AppKeyTaken,
+    /// The team has as many apps as it may.
+    #[error("a team may add at most 100 apps")]
+    TooManyApps,
+    /// It has connections or integrations.
+    #[error("the app has connections or integrations: delete them first")]
+    AppInUse,
+    /// Another change came first.
+    #[error("the app was changed meanwhile: read it again")]
+    AppChanged,
+    /// Keys hold what would go.
+    #[error("{count} keys hold components that would be gone: {names}")]
+    ComponentsInUse {
+        /// How many keys.
+        count: u64,
+        /// The first of them.
+        names: String,
+    },
+    /// Not every follower has confirmed a cut that a change waits for.
+    #[error("the cut is not confirmed everywhere yet: try again")]
+    CutPending,
     /// No such component.
     #[error("there is no such component")]
     UnknownComponent,
@@ -129,10 +152,15 @@ impl Error {
             Self::ConnectionUnusable(_)
             | Self::IntegrationNotConfigured(_)
             | Self::IntegrationInUse
-            | Self::IntegrationChanged => ErrorKind::Conflict,
+            | Self::IntegrationChanged
+            | Self::AppKeyTaken
+            | Self::AppInUse
+            | Self::AppChanged
+            | Self::ComponentsInUse { .. } => ErrorKind::Conflict,
+            Self::TooManyApps => ErrorKind::Exhausted,
             Self::Provider(_) => ErrorKind::Upstream,
             Self::Stale(_) => ErrorKind::Stale,
-            Self::NoLease | Self::NotRefreshed => ErrorKind::Unavailable,
+            Self::NoLease | Self::NotRefreshed | Self::CutPending => ErrorKind::Unavailable,
             Self::Request(cause) => cause.kind(),
             Self::Egress(cause) => exchange(cause).0,
             Self::Refused(failure) => failure.kind,
@@ -145,6 +173,12 @@ impl Error {
             Self::UnknownApp => "unknown_app",
             Self::UnknownComponent => "unknown_component",
             Self::ConnectionNotFound => "connection_not_found",
+            Self::AppKeyTaken => "app_key_taken",
+            Self::TooManyApps => "too_many_apps",
+            Self::AppInUse => "app_in_use",
+            Self::AppChanged => "app_changed",
+            Self::ComponentsInUse { .. } => "components_in_use",
+            Self::CutPending => "cut_pending",
             Self::IntegrationNotFound => "integration_not_found",
             Self::IntegrationNotConfigured(_) => "integration_not_configured",
             Self::IntegrationInUse => "integration_in_use",

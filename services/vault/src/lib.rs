@@ -9,6 +9,7 @@
 //! or decides what a key may do.
 
 mod account;
+mod apps;
 mod audit;
 mod check_grant;
 mod config;

@@ -164,8 +164,8 @@ impl Vault {
             return self.fail(&connection, fence, &health, Some(again)).await;
         };
         let client = self.open_client(&integration, &client).await?;
-        let app = self.catalog.app(&integration.app).ok_or(Error::UnknownApp)?;
-        let scope = scope_text(&integration, app);
+        let app = self.app(team, &integration.app).await?;
+        let scope = scope_text(&integration, &app);
         let exchange = match (&tokens.refresh, integration.grant_type) {
             (_, GrantType::ClientCredentials) => Exchange::ClientCredentials { scope: &scope },
             (Some(token), GrantType::AuthorizationCode) => Exchange::Refresh { token },

@@ -1,6 +1,7 @@
 //! The gRPC face: convert, call, convert.
 
 mod actions;
+mod apps;
 mod connect;
 mod connections;
 mod convert;
@@ -16,6 +17,13 @@ use crate::{error::Error, vault::Vault};
 
 /// `ConnectionService`.
 pub(crate) struct Connections(pub(crate) Arc<Vault>);
+
+/// `AppService`.
+pub(crate) struct Apps(pub(crate) Arc<Vault>);
+
+/// A message with the largest document there may be.
+pub(crate) const LARGEST_DOCUMENT_MESSAGE: usize =
+    keystile_catalog::limits::DOCUMENT_BYTES + (64 << 10);
 
 /// `IntegrationService`.
 pub(crate) struct Integrations(pub(crate) Arc<Vault>);

@@ -38,7 +38,7 @@ impl Vault {
             return Err(Error::OtherComponent);
         }
         fence::admit(&self.follower, capability)?;
-        let app = self.catalog.app(&component.app_key()).ok_or(Error::UnknownApp)?;
+        let app = self.app(capability.team, &component.app_key()).await?;
         let component = app.components.get(component).ok_or(Error::UnknownComponent)?;
         let inputs = read(inputs)?;
         component.validate(&inputs).map_err(Error::Inputs)?;
@@ -54,17 +54,17 @@ impl Vault {
                 return Err(Error::ConnectionUnusable("this app needs one".to_owned()));
             }
             None => None,
-            Some(id) => Some(self.opened(capability, app, id, None).await?),
+            Some(id) => Some(self.opened(capability, &app, id, None).await?),
         };
         let none = Account::none();
         let account = opened.as_ref().map_or(&none, |opened| &opened.account);
-        let answer = self.send(capability, component, app, account, &inputs, left()).await?;
+        let answer = self.send(capability, component, &app, account, &inputs, left()).await?;
         match opened.filter(|opened| opened.renewable) {
             // Once: an app that refuses a fresh token means something else.
             Some(opened) if answer.status == StatusCode::UNAUTHORIZED => {
                 let id = opened.connection;
-                let fresh = self.opened(capability, app, id, Some(opened.version)).await?;
-                self.send(capability, component, app, &fresh.account, &inputs, left()).await
+                let fresh = self.opened(capability, &app, id, Some(opened.version)).await?;
+                self.send(capability, component, &app, &fresh.account, &inputs, left()).await
             }
             _ => Ok(answer),
         }

@@ -9,7 +9,8 @@ use keystile_catalog::Catalog;
 use keystile_contract::{
     SealKeys, Transport,
     proto::vault::v1::{
-        action_service_server::ActionServiceServer, connect_service_server::ConnectServiceServer,
+        action_service_server::ActionServiceServer, app_service_server::AppServiceServer,
+        connect_service_server::ConnectServiceServer,
         connection_service_server::ConnectionServiceServer,
         integration_service_server::IntegrationServiceServer,
     },
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
+    apps::Parsed,
     config::Config,
     error::Error,
     fence::NothingCached,
@@ -107,7 +109,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     );
     let vault = Vault {
         config,
-        outbox: Outbox::new(Arc::clone(&store), issuance, Arc::clone(&clock)),
+        outbox: Outbox::new(Arc::clone(&store), issuance.clone(), Arc::clone(&clock)),
         clock,
         entropy,
         seal_keys,
@@ -118,6 +120,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         follower,
         last_used: LastUsed::default(),
         flights: Flights::default(),
+        parsed: Parsed::default(),
+        issuance,
         gateway_url: gateway_url.trim_end_matches('/').to_owned(),
     };
     Ok(Service { vault: Arc::new(vault), driver: Arc::new(Mutex::new(Some(driver))) })
@@ -128,6 +132,10 @@ impl Service {
     #[must_use]
     pub fn grpc(&self) -> Routes {
         Routes::new(ConnectionServiceServer::new(rpc::Connections(Arc::clone(&self.vault))))
+            .add_service(
+                AppServiceServer::new(rpc::Apps(Arc::clone(&self.vault)))
+                    .max_decoding_message_size(rpc::LARGEST_DOCUMENT_MESSAGE),
+            )
             .add_service(IntegrationServiceServer::new(rpc::Integrations(Arc::clone(&self.vault))))
             .add_service(ConnectServiceServer::new(rpc::Connects(Arc::clone(&self.vault))))
             .add_service(ActionServiceServer::new(rpc::Actions(Arc::clone(&self.vault))))

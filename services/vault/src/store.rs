@@ -3,6 +3,7 @@
 //! Each method is one atomic step: all of it is durable when it returns, or nothing happened. Every
 //! finder takes the team, and what belongs to another team is not there.
 
+pub(crate) mod apps;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod entity;
@@ -90,7 +91,7 @@ pub(crate) type EntryOf<'a> = &'a (dyn Fn(&Connection) -> audit::Entry + Send + 
 /// Where vault keeps its rows.
 #[async_trait]
 pub(crate) trait Store:
-    flows::FlowStore + integrations::IntegrationStore + refresh::RefreshStore
+    apps::AppStore + flows::FlowStore + integrations::IntegrationStore + refresh::RefreshStore
 {
     /// The team's newest data key that may still seal.
     async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error>;

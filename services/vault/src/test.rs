@@ -37,13 +37,13 @@ impl Vault {
         let team = actor.require(Permission::ConnectionsWrite)?;
         let found = self.store.find_connection(team, id).await?;
         let (connection, sealed) = found.ok_or(Error::ConnectionNotFound)?;
-        let app = self.catalog.app(&connection.app).ok_or(Error::UnknownApp)?;
-        let Some(component) = cheapest_read(app) else {
+        let app = self.app(team, &connection.app).await?;
+        let Some(component) = cheapest_read(&app) else {
             let detail = "this app has no action that reads without inputs".to_owned();
             return Ok(Tested { connection, ok: false, detail });
         };
         let mut sealed = sealed;
-        let mut outcome = self.read_with(app, component, &connection, &sealed).await;
+        let mut outcome = self.read_with(&app, component, &connection, &sealed).await;
         // What a provider issued can have ended without a word: another token first.
         if connection.issued.is_some()
             && matches!(&outcome, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED)
@@ -51,7 +51,7 @@ impl Vault {
             match self.fresh(team, id, Some(sealed.version)).await {
                 Ok(fresh) => {
                     sealed = fresh.sealed;
-                    outcome = self.read_with(app, component, &connection, &sealed).await;
+                    outcome = self.read_with(&app, component, &connection, &sealed).await;
                 }
                 // The refresh has said what there is to say.
                 Err(Error::ConnectionUnusable(detail)) => {

@@ -1,8 +1,12 @@
 //! `/apps`: what a grant can name.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State};
-use keystile_catalog::{App, AuthScheme, Component, KeyPlace, Server};
+use keystile_catalog::{App, AuthScheme, Catalog, Component, KeyPlace, Server};
+use keystile_contract::Failure;
 use keystile_domain::{AppKey, Permission};
+use keystile_runtime::Problem;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -12,7 +16,7 @@ use super::{
     extract::{NoQuery, PathApp},
     openapi::Problems,
     page::Page,
-    problem::not_found,
+    problem::{self, not_found},
 };
 use crate::{Error, Service, token_use::Caller};
 
@@ -159,7 +163,11 @@ pub(super) struct AppDetails {
     components: Vec<ComponentView>,
 }
 
-/// Lists the apps.
+fn vault_says(failure: Failure) -> Problem {
+    problem::of(failure, &[])
+}
+
+/// Lists the apps, those of the team among them.
 #[utoipa::path(
     get, path = "/apps", operation_id = "listApps", tag = "apps",
     responses((status = OK, body = Page<AppSummary>), Problems)
@@ -170,7 +178,10 @@ pub(super) async fn list(
     _: NoQuery,
 ) -> Answer<Json<Page<AppSummary>>> {
     caller.require(Permission::Read).map_err(Error::from)?;
-    Ok(Json(Page::whole(service.catalog().apps().map(AppSummary::of).collect())))
+    let own = service.apps().own(caller.team, Duration::ZERO).await.map_err(vault_says)?;
+    let shipped = service.apps().shipped();
+    let all = Catalog::sharing(shipped.apps().chain(own.apps()).cloned());
+    Ok(Json(Page::whole(all.apps().map(|app| AppSummary::of(app)).collect())))
 }
 
 /// One app with its components and their schemas.
@@ -186,7 +197,14 @@ pub(super) async fn show(
     PathApp(key): PathApp<AppKey>,
 ) -> Answer<Json<AppDetails>> {
     caller.require(Permission::Read).map_err(Error::from)?;
-    let app = service.catalog().app(&key).ok_or_else(not_found)?;
+    let shipped = service.apps().shipped().app(&key).cloned();
+    let app = if shipped.is_some() {
+        shipped
+    } else {
+        let own = service.apps().own(caller.team, Duration::ZERO).await;
+        own.map_err(vault_says)?.app(&key).cloned()
+    };
+    let app = app.ok_or_else(not_found)?;
     let variables = app.server.iter().flat_map(Server::variables);
     let variables = variables.map(|variable| VariableView {
         name: variable.name.clone(),
@@ -195,7 +213,7 @@ pub(super) async fn show(
         default: variable.default.clone(),
     });
     Ok(Json(AppDetails {
-        summary: AppSummary::of(app),
+        summary: AppSummary::of(&app),
         server_variables: variables.collect(),
         components: app.components.values().map(ComponentView::of).collect(),
     }))

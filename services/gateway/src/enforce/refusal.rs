@@ -50,6 +50,12 @@ pub(super) fn refused(
     }
 }
 
+/// The apps of the key's team are not known.
+pub(crate) fn unavailable(failure: &Failure) -> Problem {
+    tracing::warn!(reason = failure.reason, "vault does not say which apps a team has");
+    code::VAULT_UNAVAILABLE.problem().retry_after(RETRY_AFTER)
+}
+
 /// When a limit allows again: whole seconds, never too few, in `Retry-After` and in `RateLimit`
 /// (draft-ietf-httpapi-ratelimit-headers).
 fn limited(problem: Problem, refusal: Refusal, wait: time::Duration) -> Problem {

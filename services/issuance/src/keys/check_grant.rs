@@ -26,7 +26,8 @@ pub struct AskedGrant {
 }
 
 /// Problems that time or a person at the provider can mend: the request itself is well made.
-const STATES: [&str; 4] = ["expired", "revoked", "missing_scopes", "failing"];
+const STATES: [&str; 5] =
+    ["expired", "revoked", "missing_scopes", "failing", "integration_disabled"];
 
 impl Service {
     /// The grant, with the integration that vault names for its connection, by `deadline`.

@@ -42,7 +42,7 @@ impl Service {
             let batch = self.store.keys_under_token_key(version, after, BATCH).await?;
             for (team, id) in &batch {
                 let change = EditKey {
-                    by: By::Operator,
+                    by: By::Checked,
                     team: *team,
                     id: *id,
                     edit: RetireSecrets { version, cut: AtomicU64::new(0) },

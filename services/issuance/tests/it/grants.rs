@@ -39,6 +39,7 @@ async fn what_vault_says_of_a_grant_reaches_the_caller_by_its_field() {
             "allowed_components[0]",
         ),
         (("", "failing"), ErrorKind::Conflict, "connection_unusable", "connection_id"),
+        (("", "integration_disabled"), ErrorKind::Conflict, "connection_unusable", "connection_id"),
     ] {
         world.vault.answer(&[problem], "");
         let result = world.keys().create_key(world.by(&owner, new_key("a key"))).await;

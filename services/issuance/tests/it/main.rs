@@ -8,6 +8,7 @@ mod grants;
 mod keys;
 mod list;
 mod plans;
+mod release;
 mod replicas;
 mod rotation;
 mod secrets;

@@ -1,15 +1,19 @@
 //! `keystile apps`.
 
-use clap::Subcommand;
+use std::{fs, io, path::Path};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     client::Client,
-    output::{self, Output},
+    output::{self, Output, confirm},
 };
 
-/// What can be asked about apps.
+/// What can be done with apps.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List apps
@@ -19,6 +23,126 @@ pub enum Command {
         /// The app, for example `sandbox`
         app: String,
     },
+    /// Add an app of the team's own, or its next version
+    ///
+    /// Any OpenAPI 3 document is an app: its operations are actions, its webhooks triggers. An app
+    /// without security schemes needs no connection: that is how to protect one's own API.
+    Add(Add),
+    /// Remove an app of the team's own
+    Remove {
+        /// The app
+        app: String,
+        /// Take its components from the keys that hold them
+        #[arg(long)]
+        force: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Print the document of an app of the team's own
+    Document {
+        /// The app
+        app: String,
+        /// An earlier version
+        #[arg(long)]
+        version: Option<u64>,
+    },
+}
+
+/// A document to add.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// YAML or JSON; `-` is standard input
+    file: String,
+    /// What to call it in component ids; without, the name of the file
+    #[arg(long)]
+    key: Option<String>,
+    /// Take components that are gone from the keys that hold them
+    #[arg(long)]
+    force: bool,
+    /// Only say what would be
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Add {
+    /// The key, from the file's name if none is given.
+    fn key(&self) -> anyhow::Result<String> {
+        if let Some(key) = &self.key {
+            return Ok(key.clone());
+        }
+        let stem = Path::new(&self.file).file_stem().and_then(|stem| stem.to_str());
+        let words = stem.unwrap_or_default().to_lowercase();
+        let words = words.split(|c: char| !c.is_ascii_alphanumeric());
+        let key = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
+        if key.is_empty() {
+            bail!("--key is required: the name of {} makes none", self.file);
+        }
+        Ok(key)
+    }
+
+    fn document(&self) -> anyhow::Result<String> {
+        if self.file == "-" {
+            return io::read_to_string(io::stdin()).context("cannot read standard input");
+        }
+        fs::read_to_string(&self.file).with_context(|| format!("cannot read {}", self.file))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Added {
+    app: OwnApp,
+    stored: bool,
+    report: Vec<ReportLine>,
+    added: Vec<String>,
+    removed: Vec<String>,
+    holder_count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnApp {
+    key: String,
+    version: u64,
+    name: String,
+    component_count: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReportLine {
+    pointer: String,
+    problem: String,
+}
+
+impl Added {
+    fn text(&self, dry_run: bool) -> String {
+        let OwnApp { key, version, name, component_count } = &self.app;
+        let said = match (self.stored, dry_run) {
+            (true, _) => format!("Added version {version} of {key} ({name})."),
+            (false, true) => format!("Nothing was stored: this is a dry run of {key} ({name})."),
+            (false, false) => format!("Version {version} of {key} is this document already."),
+        };
+        let mut text = format!("{}\n{component_count} components", output::plain(&said));
+        for (sign, ids) in [("+", &self.added), ("-", &self.removed)] {
+            for id in ids {
+                text += &format!("\n  {sign} {}", output::plain(id));
+            }
+        }
+        if self.holder_count > 0 {
+            let verb = if dry_run { "hold" } else { "held" };
+            text += &format!("\n{} keys {verb} some of what is gone", self.holder_count);
+        }
+        if !self.report.is_empty() {
+            text +=
+                &format!("\n\n{} lines of the document could not be mapped:", self.report.len());
+            for line in &self.report {
+                let said = format!("{}: {}", line.pointer, line.problem);
+                text += &format!("\n  {}", output::plain(&said));
+            }
+        }
+        text
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +215,35 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
                 let header = ["COMPONENT", "NAME", "REQUIRED INPUTS"];
                 let table = output::table(header, rows.collect(), "no components", None);
                 Ok(format!("{}\n\n{table}", output::facts(&facts)))
+            })
+        }
+        Command::Add(add) => {
+            let body = json!({
+                "key": add.key()?,
+                "document": add.document()?,
+                "force": add.force,
+                "dryRun": add.dry_run,
+            });
+            let answer = client.manage(Method::POST, &["apps"], &[], Some(&body)).await?;
+            output.show(&answer, |_| Ok(answer.read::<Added>()?.text(add.dry_run)))
+        }
+        Command::Remove { app, force, yes } => {
+            confirm(&format!("Remove the app {app}?"), yes)?;
+            let query = if force { vec![("force", "true".to_owned())] } else { Vec::new() };
+            let answer = client.manage(Method::DELETE, &["apps", &app], &query, None).await?;
+            output.show(&answer, |_| Ok(output::plain(&format!("Removed {app}."))))
+        }
+        Command::Document { app, version } => {
+            let query: Vec<_> =
+                version.map(|version| ("version", version.to_string())).into_iter().collect();
+            let path = ["apps", &app, "document"];
+            let answer = client.manage(Method::GET, &path, &query, None).await?;
+            output.show(&answer, |_| {
+                #[derive(Deserialize)]
+                struct Shown {
+                    document: String,
+                }
+                Ok(answer.read::<Shown>()?.document)
             })
         }
     }

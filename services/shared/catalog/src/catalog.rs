@@ -10,7 +10,7 @@ use crate::{app::App, component::Component};
 /// Apps by key. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    apps: Arc<BTreeMap<AppKey, App>>,
+    apps: Arc<BTreeMap<AppKey, Arc<App>>>,
 }
 
 /// The documents inside the binary, but for the sandbox.
@@ -45,6 +45,11 @@ impl Catalog {
 
     /// These apps; of two with one key, the later.
     pub fn of(apps: impl IntoIterator<Item = App>) -> Self {
+        Self::sharing(apps.into_iter().map(Arc::new))
+    }
+
+    /// The same of apps that others have, too.
+    pub fn sharing(apps: impl IntoIterator<Item = Arc<App>>) -> Self {
         let apps = apps.into_iter().map(|app| (app.key.clone(), app)).collect();
         Self { apps: Arc::new(apps) }
     }
@@ -54,7 +59,7 @@ impl Catalog {
     pub fn with_sandbox(self, base: &Url) -> Self {
         let sandbox = built_in("sandbox", &Self::sandbox_document(base));
         let apps = Arc::unwrap_or_clone(self.apps);
-        Self::of(apps.into_values().chain([sandbox]))
+        Self::sharing(apps.into_values().chain([Arc::new(sandbox)]))
     }
 
     /// The sandbox's document with the address `base`, as the sandbox serves it.
@@ -63,7 +68,7 @@ impl Catalog {
     }
 
     /// The app of this key.
-    pub fn app(&self, key: &AppKey) -> Option<&App> {
+    pub fn app(&self, key: &AppKey) -> Option<&Arc<App>> {
         self.apps.get(key)
     }
 
@@ -73,7 +78,7 @@ impl Catalog {
     }
 
     /// The apps in the order of their keys.
-    pub fn apps(&self) -> impl Iterator<Item = &App> {
+    pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.apps.values()
     }
 }

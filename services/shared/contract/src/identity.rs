@@ -99,7 +99,11 @@ const RULES: &[Rule] = &[
     ),
     rule("keystile.issuance.v1.FactService", &["Lookup"], &[Role::Verification]),
     rule("keystile.issuance.v1.FactService", &["Authorize"], &[Role::Triggers]),
-    rule("keystile.issuance.v1.FactService", &["SetScopeStatus"], &[Role::Vault]),
+    rule(
+        "keystile.issuance.v1.FactService",
+        &["SetScopeStatus", "ReleaseComponents"],
+        &[Role::Vault],
+    ),
     rule(
         "keystile.issuance.v1.LogService",
         &["Register", "Renew", "Watch"],
@@ -140,6 +144,12 @@ const RULES: &[Rule] = &[
         ],
         &[Role::Console],
     ),
+    rule(
+        "keystile.vault.v1.AppService",
+        &["AddApp", "ListApps", "GetApp", "RemoveApp"],
+        &[Role::Console],
+    ),
+    rule("keystile.vault.v1.AppService", &["FetchApps"], &[Role::Gateway, Role::Console]),
     rule("keystile.vault.v1.ConnectService", &["StartConnect"], &[Role::Console]),
     rule(
         "keystile.vault.v1.ConnectService",

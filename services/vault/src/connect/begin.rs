@@ -27,11 +27,11 @@ impl Vault {
         let (integration, sealed) = found.ok_or(Error::ConnectUnknown)?;
         integration.require_configured()?;
         let client = self.open_client(&integration, &sealed).await?;
-        let app = self.catalog.app(&integration.app).ok_or(Error::UnknownApp)?;
+        let app = self.app(flow.team, &integration.app).await?;
         let endpoint = client.endpoints.and_then(|endpoints| endpoints.authorization);
         let endpoint = endpoint.ok_or(Error::IntegrationNotConfigured("draft"))?;
         let (state, verifier) = (random::text(&*self.entropy), random::text(&*self.entropy));
-        let url = self.authorization(endpoint, &integration, app, &state, &verifier);
+        let url = self.authorization(endpoint, &integration, &app, &state, &verifier);
         let attempt = flow.attempt + 1;
         let row = flow.id.to_string();
         let place = flow_place(&row, flow.team, attempt);

@@ -72,13 +72,13 @@ impl Vault {
         let (flow, secret) = ended.ok_or(Error::ConnectUnknown)?;
         let found = self.store.find_integration(flow.team, flow.integration).await?;
         let (integration, sealed) = found.ok_or(Error::ConnectUnknown)?;
-        let app = self.catalog.app(&integration.app).ok_or(Error::UnknownApp)?;
+        let app = self.app(flow.team, &integration.app).await?;
         let ended = if self.clock.now() >= flow.expires_at {
             Ended::failed("expired", "this took more than ten minutes: start again")
         } else if integration.status == integration::Status::Configured {
             let client = self.open_client(&integration, &sealed).await?;
             let verifier = self.verifier(flow.id, flow.team, flow.attempt, &secret).await?;
-            self.arrive(arrival, &flow, &integration, app, &client, &verifier).await?
+            self.arrive(arrival, &flow, &integration, &app, &client, &verifier).await?
         } else {
             Ended::failed("integration_not_configured", "the integration is no longer in use")
         };

@@ -53,7 +53,7 @@ impl Vault {
         {
             return Err(Error::field("return_url", "is none of the integration's return URLs"));
         }
-        let app = self.catalog.app(&integration.app).ok_or(Error::UnknownApp)?;
+        let app = self.app(team, &integration.app).await?;
         let (name, again, variables) = match start.account {
             Account::New(name) => (name, None, start.variables),
             Account::Again(id) => {

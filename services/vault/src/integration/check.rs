@@ -41,9 +41,9 @@ impl Vault {
         let team = actor.require(Permission::IntegrationsWrite)?;
         let found = self.store.find_integration(team, id).await?;
         let (before, sealed) = found.ok_or(Error::IntegrationNotFound)?;
-        let app = self.catalog.app(&before.app).ok_or(Error::UnknownApp)?;
+        let app = self.app(team, &before.app).await?;
         let mut client = self.open_client(&before, &sealed).await?;
-        let outcome = self.ask_provider(&before, app, &mut client).await;
+        let outcome = self.ask_provider(&before, &app, &mut client).await;
         let mut after = Integration { version: before.version + 1, ..before.clone() };
         let (ok, detail) = match outcome {
             Ok(()) => {

@@ -50,11 +50,11 @@ impl Vault {
         create: Create,
     ) -> Result<Integration, Error> {
         let team = actor.require(Permission::IntegrationsWrite)?;
-        let app = self.catalog.app(&create.app).ok_or(Error::UnknownApp)?;
+        let app = self.app(team, &create.app).await?;
         let grant_type = match create.grant_type {
-            Some(grant) if grant.scheme(app).is_some() => grant,
+            Some(grant) if grant.scheme(&app).is_some() => grant,
             Some(_) => return Err(Error::field("grant_type", "this app does not offer it")),
-            None => GrantType::default_of(app)
+            None => GrantType::default_of(&app)
                 .ok_or_else(|| Error::field("app_key", "this app is not connected with OAuth"))?,
         };
         client_text("client_id", &create.client_id)?;
@@ -68,7 +68,7 @@ impl Vault {
             grant_type,
             client_id: create.client_id.clone(),
             has_secret: secret.is_some(),
-            scopes: chosen_scopes(app, grant_type, create.scopes)?,
+            scopes: chosen_scopes(&app, grant_type, create.scopes)?,
             return_urls: checked_return_urls(create.return_urls)?,
             status: Status::Draft,
             status_reason: String::new(),

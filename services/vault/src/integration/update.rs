@@ -38,7 +38,7 @@ impl Vault {
         if update.version.is_some_and(|seen| seen != before.version) {
             return Err(Error::IntegrationChanged);
         }
-        let app = self.catalog.app(&before.app).ok_or(Error::UnknownApp)?;
+        let app = self.app(team, &before.app).await?;
         let mut client = self.open_client(&before, &sealed).await?;
         let mut after = Integration { version: before.version + 1, ..before.clone() };
         let mut another = false;
@@ -57,7 +57,7 @@ impl Vault {
             another = true;
         }
         if let Some(scopes) = update.scopes {
-            after.scopes = chosen_scopes(app, before.grant_type, scopes)?;
+            after.scopes = chosen_scopes(&app, before.grant_type, scopes)?;
         }
         if let Some(urls) = update.return_urls {
             after.return_urls = checked_return_urls(urls)?;

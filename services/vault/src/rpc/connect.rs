@@ -89,8 +89,7 @@ impl ConnectService for Connects {
         let cookie = secret("cookie", request.cookie)?;
         let opened =
             self.0.open_connect(id, ticket.as_ref(), cookie.as_ref()).await.map_err(refuse)?;
-        let app = self.0.catalog.app(&opened.integration.app);
-        let app = app.ok_or_else(|| refuse(Error::UnknownApp))?;
+        let app = self.0.app(opened.flow.team, &opened.integration.app).await.map_err(refuse)?;
         let cookie = opened.cookie.as_ref().map(|cookie| cookie.expose_secret().to_owned());
         Ok(Response::new(OpenConnectResponse {
             cookie: cookie.unwrap_or_default(),
@@ -100,7 +99,7 @@ impl ConnectService for Connects {
             integration_name: opened.integration.name.to_string(),
             connection_name: opened.flow.name.to_string(),
             reconnect: opened.flow.again.is_some(),
-            scopes: described(app, &opened.integration),
+            scopes: described(&app, &opened.integration),
             expires_at: Some(timestamp(opened.flow.expires_at)),
         }))
     }

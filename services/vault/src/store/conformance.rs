@@ -1,5 +1,6 @@
 //! The promises of [`Store`], tested on every backend there is.
 
+mod apps;
 mod flows;
 mod integrations;
 mod refresh;

@@ -1,5 +1,6 @@
 //! The tables.
 
+pub(crate) mod app;
 pub(crate) mod audit;
 pub(crate) mod connection;
 pub(crate) mod data_key;

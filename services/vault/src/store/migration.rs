@@ -2,6 +2,7 @@
 
 mod m0001_connections;
 mod m0002_integrations;
+mod m0005_apps;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -11,6 +12,10 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_connections::Migration), Box::new(m0002_integrations::Migration)]
+        vec![
+            Box::new(m0001_connections::Migration),
+            Box::new(m0002_integrations::Migration),
+            Box::new(m0005_apps::Migration),
+        ]
     }
 }

@@ -1,5 +1,6 @@
 //! The store in SQLite or Postgres.
 
+mod apps;
 mod flows;
 mod integrations;
 mod refresh;

@@ -1,6 +1,7 @@
 //! A double of issuance: the log that vault follows, and the way in for its cuts.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -10,8 +11,9 @@ use keystile_contract::{
     proto::{
         common::v1::{Outcome, Receipt},
         issuance::v1::{
-            AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse,
-            SetScopeStatusRequest, SetScopeStatusResponse,
+            AuthorizeRequest, AuthorizeResponse, ComponentHolder, LookupRequest, LookupResponse,
+            ReleaseComponentsRequest, ReleaseComponentsResponse, SetScopeStatusRequest,
+            SetScopeStatusResponse,
             fact_service_server::{FactService, FactServiceServer},
             log_service_server::LogServiceServer,
         },
@@ -40,6 +42,8 @@ pub(crate) struct State {
     pub(crate) attempts: Vec<(String, String)>,
     /// What can be used again: the scope's id.
     pub(crate) restored: Vec<String>,
+    /// The components that keys hold.
+    pub(crate) held: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +58,12 @@ impl Issuance {
         let log = LogDouble::new(clock);
         log.state().renew_interval = Duration::from_millis(20);
         log.state().pushes = false;
-        let state = State { cuts: Cuts::Taken, attempts: Vec::new(), restored: Vec::new() };
+        let state = State {
+            cuts: Cuts::Taken,
+            attempts: Vec::new(),
+            restored: Vec::new(),
+            held: BTreeSet::new(),
+        };
         Self { log, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -84,6 +93,29 @@ impl FactService for Issuance {
         _request: Request<AuthorizeRequest>,
     ) -> Result<Response<AuthorizeResponse>, Status> {
         Err(Status::unimplemented("vault authorizes nothing"))
+    }
+
+    async fn release_components(
+        &self,
+        request: Request<ReleaseComponentsRequest>,
+    ) -> Result<Response<ReleaseComponentsResponse>, Status> {
+        let request = request.into_inner();
+        let mut state = self.state();
+        let asked = |id: &String| request.components.is_empty() || request.components.contains(id);
+        let held: Vec<String> = state.held.iter().filter(|id| asked(id)).cloned().collect();
+        if request.force {
+            state.held.retain(|id| !asked(id));
+        }
+        let holder = ComponentHolder { key_id: "key_1".to_owned(), name: "ci".to_owned() };
+        Ok(Response::new(ReleaseComponentsResponse {
+            holder_count: u64::from(!held.is_empty()),
+            holders: held.first().map(|_| holder).into_iter().collect(),
+            outcome: request.force.then(|| Outcome {
+                operation_id: String::new(),
+                receipt: None,
+                pending: state.cuts == Cuts::Pending,
+            }),
+        }))
     }
 
     async fn set_scope_status(

@@ -2,6 +2,7 @@
 //! of issuance.
 
 mod actions;
+mod apps;
 mod connections;
 mod cuts;
 mod fence;

@@ -9,7 +9,7 @@ use keystile_contract::{
     proto::vault::v1::{
         self as proto, CreateConnectionRequest, RunActionRequest, RunActionResponse,
         StaticCredential, action_service_client::ActionServiceClient,
-        connect_service_client::ConnectServiceClient,
+        app_service_client::AppServiceClient, connect_service_client::ConnectServiceClient,
         connection_service_client::ConnectionServiceClient,
         integration_service_client::IntegrationServiceClient, static_credential::Kind,
     },
@@ -263,6 +263,10 @@ impl Vault {
 
     pub(crate) fn integrations(&self) -> IntegrationServiceClient<Transport> {
         IntegrationServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn apps(&self) -> AppServiceClient<Transport> {
+        AppServiceClient::new(self.transport.clone())
     }
 
     pub(crate) fn connects(&self) -> ConnectServiceClient<Transport> {

@@ -10,8 +10,9 @@ use keystile_contract::{
         common::v1::{LogRow, Position, Scope, ScopeKind},
         issuance::v1::{
             AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse, RegisterRequest,
-            RegisterResponse, RenewRequest, RenewResponse, SetScopeStatusRequest,
-            SetScopeStatusResponse, WatchRequest, WatchResponse,
+            RegisterResponse, ReleaseComponentsRequest, ReleaseComponentsResponse, RenewRequest,
+            RenewResponse, SetScopeStatusRequest, SetScopeStatusResponse, WatchRequest,
+            WatchResponse,
             fact_service_client::FactServiceClient,
             fact_service_server::{FactService, FactServiceServer},
             log_service_client::LogServiceClient,
@@ -140,6 +141,13 @@ impl FactService for Proxy {
         _: Request<AuthorizeRequest>,
     ) -> Result<Response<AuthorizeResponse>, Status> {
         Err(Status::unimplemented("verification does not ask"))
+    }
+
+    async fn release_components(
+        &self,
+        _: Request<ReleaseComponentsRequest>,
+    ) -> Result<Response<ReleaseComponentsResponse>, Status> {
+        Err(Status::unimplemented("nothing is released here"))
     }
 
     async fn set_scope_status(

@@ -13,7 +13,8 @@ use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
 use keystile_contract::{
     Identity, Transport, convert,
     proto::issuance::v1::{
-        AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse, SetScopeStatusRequest,
+        AuthorizeRequest, AuthorizeResponse, LookupRequest, LookupResponse,
+        ReleaseComponentsRequest, ReleaseComponentsResponse, SetScopeStatusRequest,
         SetScopeStatusResponse,
         fact_service_server::{FactService, FactServiceServer},
         log_service_server::LogServiceServer,
@@ -207,6 +208,13 @@ impl FactService for Issuance {
         _: Request<AuthorizeRequest>,
     ) -> Result<Response<AuthorizeResponse>, Status> {
         Err(Status::unimplemented("verification does not ask"))
+    }
+
+    async fn release_components(
+        &self,
+        _: Request<ReleaseComponentsRequest>,
+    ) -> Result<Response<ReleaseComponentsResponse>, Status> {
+        Err(Status::unimplemented("nothing is released here"))
     }
 
     async fn set_scope_status(
