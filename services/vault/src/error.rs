@@ -148,8 +148,10 @@ const fn exchange(error: &keystile_egress::Error) -> (ErrorKind, &'static str) {
         E::Credential => (ErrorKind::Conflict, "connection_unusable"),
         E::AddressRefused(_) | E::PlainHttpRefused => (ErrorKind::Upstream, "address_refused"),
         E::Overloaded => (ErrorKind::Unavailable, "overloaded"),
-        E::Unresolved | E::Connect(_) | E::Tls => (ErrorKind::Upstream, "upstream_unreachable"),
-        E::Timeout => (ErrorKind::Timeout, "upstream_timeout"),
+        E::Unresolved | E::Connect(_) | E::Tls | E::AfterRedirect(_) => {
+            (ErrorKind::Upstream, "upstream_unreachable")
+        }
+        E::ConnectTimeout | E::Timeout => (ErrorKind::Timeout, "upstream_timeout"),
         E::RedirectRefused(_) => (ErrorKind::Upstream, "redirect_refused"),
         E::Protocol | E::Compressed => (ErrorKind::Upstream, "upstream_invalid"),
         E::HeadersTooLarge | E::ResponseTooLarge { .. } => {
