@@ -132,6 +132,9 @@ GUARDS = [
     Guard("23", "a redirect stays on its origin", f"{EGRESS}/redirect.rs",
           {"if target.origin() != url.origin() {": "if false {"},
           "keystile-egress", "a_redirect_to_elsewhere_is_refused_and_nobody_is_dialled"),
+    Guard("20", "a redirect does not climb", f"{EGRESS}/redirect.rs",
+          {"if climbs(target.path()) {": "if climbs(\"\") {"},
+          "keystile-egress", "no_spelling_of_a_location_leads_elsewhere"),
     Guard("29", "what Connection names does not leave", f"{EGRESS}/headers.rs",
           {".chain(&named)": ""},
           "keystile-egress", "what_connection_names_does_not_travel"),
@@ -147,6 +150,12 @@ GUARDS = [
     Guard("31", "the size of a document once its aliases are built", f"{CATALOG}/document/bounded.rs",
           {"let limit = if self.nodes.get() > limits::DOCUMENT_NODES {": "let limit = if false {"},
           "keystile-catalog", "yaml_bombs_are_refused"),
+    Guard("20", "a path input does not climb", f"{CATALOG}/encode.rs",
+          {"any(|piece| climbs(piece))": "any(|_| climbs(\"\"))"},
+          "keystile-catalog", "no_spelling_of_a_climb_gets_into_a_path"),
+    Guard("20", "path parameters hide no dots", f"{DOMAIN}/path.rs",
+          {"segment.split(|byte| *byte == b';').next().unwrap_or_default()": "segment"},
+          "keystile-catalog", "no_spelling_of_a_climb_gets_into_a_path"),
 
     # follower
     Guard("9", "the lease", f"{FOLLOWER}/lib.rs",

@@ -19,6 +19,7 @@ pub mod id;
 pub mod limits;
 pub mod log;
 pub mod name;
+pub mod path;
 pub mod permission;
 pub mod plan;
 pub mod role;

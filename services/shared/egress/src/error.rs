@@ -157,6 +157,9 @@ pub enum RedirectFault {
     /// It carries a user name or password.
     #[error("it carries a user name or password")]
     UserInfo,
+    /// Its path climbs, for a server that reads it differently.
+    #[error("its path climbs")]
+    Path,
     /// Its location is no URL.
     #[error("its location is no url")]
     Location,
