@@ -23,5 +23,5 @@ pub use ports::Ports;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use tls::Authority;
-pub use upstream::Upstream;
+pub use upstream::{Next, Upstream};
 pub use wait::eventually;
