@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 mod entity;
+pub(crate) mod idempotency;
 #[cfg(test)]
 pub(crate) mod memory;
 mod migration;
@@ -17,6 +18,7 @@ use keystile_seal::{DataKeyId, DataKeyRecord};
 pub(crate) use keystile_sql::Error;
 use time::OffsetDateTime;
 
+use self::idempotency::IdempotencyStore;
 use crate::{
     audit,
     connection::{Connection, Health},
@@ -88,7 +90,7 @@ pub(crate) type EntryOf<'a> = &'a (dyn Fn(&Connection) -> audit::Entry + Send + 
 
 /// Where vault keeps its rows.
 #[async_trait]
-pub(crate) trait Store: Send + Sync + 'static {
+pub(crate) trait Store: IdempotencyStore {
     /// The team's newest data key that may still seal.
     async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error>;
 

@@ -36,7 +36,7 @@ pub use error::ErrorKind;
 pub use grant::Grant;
 pub use id::{
     AuditId, ConnectionId, Incarnation, IntegrationId, KeyId, ManagementTokenId, OperationId,
-    SecretId, TeamId, TriggerId, UserId,
+    RunId, SecretId, TeamId, TriggerId, UserId,
 };
 pub use log::{Position, Scope};
 pub use permission::{Actor, MemberRole, Permission};

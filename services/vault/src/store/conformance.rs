@@ -1,5 +1,7 @@
 //! The promises of [`Store`], tested on every backend there is.
 
+mod idempotency;
+
 use std::{sync::Arc, time::Duration};
 
 use keystile_domain::{

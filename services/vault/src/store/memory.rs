@@ -1,5 +1,7 @@
 //! The store in memory: the same promises without a database, for tests.
 
+mod idempotency;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -9,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::{
     AuditPage, ConnectionPage, EntryOf, Error, OutboxRow, SealedCredential, Settled, Store,
+    idempotency::{NewRun, State},
 };
 use crate::{
     audit::Entry,
@@ -28,6 +31,7 @@ struct Tables {
     connections: Vec<Row>,
     outbox: Vec<OutboxRow>,
     audit: Vec<Entry>,
+    runs: Vec<(NewRun, State)>,
 }
 
 impl Tables {

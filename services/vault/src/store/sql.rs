@@ -1,5 +1,6 @@
 //! The store in SQLite or Postgres.
 
+mod idempotency;
 mod rows;
 
 use async_trait::async_trait;
