@@ -1,7 +1,7 @@
 //! Vault: the accounts that teams have linked, and the call to the outside app.
 //!
-//! Owns connections, their sealed credentials and data keys, the audit trail of both, and the
-//! outbox by which its cuts reach issuance. It is the only service that opens a credential, and it
+//! Owns connections, their sealed credentials and data keys, the audit trail of both, the outbox by
+//! which its cuts reach issuance, and for a day what came of runs under an idempotency key. It is the only service that opens a credential, and it
 //! does so only while it makes a call for a capability that passes the fence.
 //!
 //! Never: answers, logs or stores a credential in the clear, starts a call without a current lease,
@@ -16,8 +16,10 @@ mod credential;
 mod delete;
 mod error;
 mod fence;
+mod idempotency;
 mod keys;
 mod last_used;
+mod limit;
 mod outbox;
 mod outside;
 mod read;

@@ -11,6 +11,7 @@ use crate::{
     audit::{self, Author},
     connection::{Connection, Health, Status},
     error::Error,
+    outside::Call,
     vault::Vault,
 };
 
@@ -39,7 +40,9 @@ impl Vault {
         let account = self.account(&connection, &sealed).await?;
         let request = Self::request(app, component, &account, &json!({}))?;
         self.last_used.note(team, id, self.clock.now());
-        let (health, detail) = match self.exchange(request, &account, TIMEOUT).await {
+        let ends = self.clock.tick() + TIMEOUT;
+        let call = Call { request: &request, limits: &app.limits, ends, admit: &|| Ok(()) };
+        let (health, detail) = match self.exchange(&call, &account).await {
             Ok(answer) => judge(answer.status),
             Err(Error::Egress(cause)) => {
                 (Health::because(Status::Failing, "unreachable"), cause.to_string())

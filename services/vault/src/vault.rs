@@ -6,8 +6,11 @@ use keystile_catalog::Catalog;
 use keystile_contract::SealKeys;
 use keystile_domain::{Clock, Entropy};
 use keystile_follower::Follower;
+use tokio_util::task::TaskTracker;
 
-use crate::{config::Config, keys::Keys, last_used::LastUsed, outbox::Outbox, store::Store};
+use crate::{
+    config::Config, keys::Keys, last_used::LastUsed, limit::Limiter, outbox::Outbox, store::Store,
+};
 
 /// The service behind its rpc. Each use case is a method in a file of its own.
 pub(crate) struct Vault {
@@ -22,4 +25,7 @@ pub(crate) struct Vault {
     pub(crate) follower: Follower,
     pub(crate) outbox: Outbox,
     pub(crate) last_used: LastUsed,
+    pub(crate) limiter: Limiter,
+    /// Runs that go on without their callers.
+    pub(crate) runs: TaskTracker,
 }

@@ -105,6 +105,8 @@ fn catalog(address: SocketAddr) -> Catalog {
         "/status/401:",
         1,
     );
+    let limits = "x-keystile-limits: { concurrency: 1, requests: 3, per: 3600 }\n";
+    let limited = document(address, &schemes("{ type: http, scheme: bearer }")) + limits;
     let closed: SocketAddr = "127.0.0.1:1".parse().expect("an address");
     Catalog::of([
         with("bearer", "{ type: http, scheme: bearer }"),
@@ -113,6 +115,7 @@ fn catalog(address: SocketAddr) -> Catalog {
         with("query", "{ type: apiKey, in: query, name: key }"),
         app("open", &document(address, "")),
         app("refuses", &refusing),
+        app("limited", &limited),
         app("inside", &document(closed, &schemes("{ type: http, scheme: bearer }"))),
     ])
 }
@@ -135,6 +138,7 @@ pub(crate) struct World {
     pub(crate) clock: MockClock,
     pub(crate) upstream: Upstream,
     pub(crate) issuance: Issuance,
+    pub(crate) largest_answer_bytes: usize,
     entropy: Arc<SeededEntropy>,
     folder: TempDir,
 }
@@ -155,6 +159,7 @@ impl World {
             issuance: Issuance::new(clock.clone()),
             clock,
             upstream: Upstream::start().await,
+            largest_answer_bytes: 4096,
             entropy: Arc::new(SeededEntropy::new(1)),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -181,7 +186,8 @@ impl World {
             ..Policy::default()
         };
         let resolver = Arc::new(SystemResolver::new());
-        let config = Config { largest_answer_bytes: 4096, ..Config::default() };
+        let largest_answer_bytes = self.largest_answer_bytes;
+        let config = Config { largest_answer_bytes, ..Config::default() };
         let deps = Deps {
             clock,
             entropy: Arc::clone(&entropy),
@@ -324,6 +330,18 @@ impl Vault {
         })
     }
 
+    /// A request to run the capability's component once for this idempotency key.
+    pub(crate) fn named_request(
+        &self,
+        capability: &Capability,
+        inputs: &Value,
+        idempotency_key: &str,
+    ) -> Request<RunActionRequest> {
+        let mut request = self.run_request(capability, inputs);
+        idempotency_key.clone_into(&mut request.get_mut().idempotency_key);
+        request
+    }
+
     pub(crate) fn run_request(
         &self,
         capability: &Capability,
@@ -332,6 +350,7 @@ impl Vault {
         let mut request = Request::new(RunActionRequest {
             component: capability.component.to_string(),
             inputs_json: inputs.to_string().into_bytes(),
+            ..RunActionRequest::default()
         });
         let keys = SealKeys::derive(Role::Verification, &SEALING_KEYS);
         let sealed = capability.seal(Role::Vault, &keys, self.clock.now()).expect("sealed");
