@@ -4,6 +4,7 @@ mod bad_input;
 mod config_samples;
 mod faults;
 mod grpc;
+mod idempotency;
 mod idle;
 mod layout;
 mod power_cut;

@@ -99,6 +99,33 @@ async fn one_trace_of_one_run_shows_gateway_verification_vault_and_the_outside_c
     }
 }
 
+/// The sandbox is an app like any other: its own span shows what it was told.
+#[tokio::test]
+async fn an_outside_app_is_told_the_trace_that_the_caller_began() {
+    const BEGUN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let collector = Collector::start().await;
+    let endpoint = collector.endpoint();
+    let mut cluster = Cluster::start_set(&[("KEYSTILE_TELEMETRY__OTLP_ENDPOINT", &endpoint)]).await;
+    let manage = cluster.manage();
+    let connection = cluster.sandbox_connection(&manage).await;
+    let (_, token) = cluster.key(&manage, &connection, &["action.sandbox.echo"]).await;
+    let caller = cluster.gateway().with_token(&token);
+    let headers = [("traceparent", BEGUN), ("tracestate", "a=b"), ("baggage", "c=d")];
+    let body = json!({"inputs": {"message": "hello"}});
+    let sent = caller.try_send(reqwest::Method::POST, ECHO, &headers, Some(&body)).await;
+    let _ = sent.expect("an answer").expect(200);
+    assert!(cluster.stop().await.success());
+
+    let spans = collector.spans();
+    let of_trace = |span: &&Span| span.trace == "4bf92f3577b34da6a3ce929d0e0e4736";
+    let trace: Vec<_> = spans.iter().filter(of_trace).collect();
+    let app = trace.iter().find(|span| span.name == "POST /echo").expect("of the app");
+    let ancestry = ancestry(&spans, app);
+    let expected = [("POST /echo", "Server"), ("POST", "Client"), ("vault.run_action", "Internal")];
+    assert_eq!(shape(&ancestry)[..3], expected);
+    assert_eq!(ancestry[ancestry.len() - 1].parent, "00f067aa0ba902b7");
+}
+
 #[tokio::test]
 async fn without_an_endpoint_nothing_is_exported_whatever_else_the_environment_says() {
     let collector = Collector::start().await;

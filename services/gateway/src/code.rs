@@ -73,15 +73,39 @@ pub(crate) const UNKNOWN_COMPONENT: Code =
     code(StatusCode::NOT_FOUND, "unknown_component", "there is no such component");
 pub(crate) const NOT_RUNNABLE: Code =
     code(StatusCode::CONFLICT, "not_runnable", "only actions run; this component is a trigger");
-pub(crate) const IDEMPOTENCY_NOT_SUPPORTED: Code = code(
+pub(crate) const INVALID_IDEMPOTENCY_KEY: Code = code(
     StatusCode::BAD_REQUEST,
-    "idempotency_not_supported",
-    "Idempotency-Key is not supported yet, and is refused rather than ignored",
+    "invalid_idempotency_key",
+    "Idempotency-Key must be one string of 1 to 255 visible ASCII characters",
+);
+pub(crate) const IDEMPOTENCY_KEY_REUSED: Code = code(
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "idempotency_key_reused",
+    "this Idempotency-Key was used for another request; nothing was run",
 );
 pub(crate) const INVALID_INPUTS: Code = code(
     StatusCode::UNPROCESSABLE_ENTITY,
     "invalid_inputs",
     "the inputs do not match the component's schema; errors points to each fault",
+);
+
+// A request that was made before.
+pub(crate) const IDEMPOTENCY_IN_PROGRESS: Code = code(
+    StatusCode::CONFLICT,
+    "idempotency_in_progress",
+    "a request with this Idempotency-Key is under way; repeat this one for its answer",
+);
+pub(crate) const OUTCOME_UNKNOWN: Code = code(
+    StatusCode::CONFLICT,
+    "outcome_unknown",
+    "an earlier request with this Idempotency-Key may have happened, or not; it is not run again: \
+     look at the app",
+);
+pub(crate) const RESPONSE_NOT_KEPT: Code = code(
+    StatusCode::CONFLICT,
+    "response_not_kept",
+    "the request with this Idempotency-Key was done, and its answer was too large to keep; \
+     upstreamStatus holds its status",
 );
 
 // What `runtime::http` answers before a handler sees a request, or in its place.
@@ -157,6 +181,17 @@ pub(crate) const CONNECTION_UNUSABLE: Code = code(
     StatusCode::CONFLICT,
     "connection_unusable",
     "the connected account cannot be used now; somebody has to look at it in the console",
+);
+pub(crate) const CONNECTION_BUSY: Code = code(
+    StatusCode::TOO_MANY_REQUESTS,
+    "connection_busy",
+    "as many requests as the app takes at once from one connected account are under way; nothing \
+     was run",
+);
+pub(crate) const CONNECTION_RATE_LIMITED: Code = code(
+    StatusCode::TOO_MANY_REQUESTS,
+    "connection_rate_limited",
+    "the app takes no more requests from the connected account for now; nothing was run",
 );
 pub(crate) const APP_ERROR: Code = code(
     StatusCode::BAD_GATEWAY,
@@ -236,11 +271,17 @@ pub(crate) fn of_component() -> Vec<Code> {
 pub(crate) fn of_run() -> Vec<Code> {
     let own = [
         NOT_RUNNABLE,
-        IDEMPOTENCY_NOT_SUPPORTED,
+        INVALID_IDEMPOTENCY_KEY,
+        IDEMPOTENCY_KEY_REUSED,
+        IDEMPOTENCY_IN_PROGRESS,
+        OUTCOME_UNKNOWN,
+        RESPONSE_NOT_KEPT,
         INVALID_INPUTS,
         VAULT_UNAVAILABLE,
         ACCESS_CHANGING,
         CONNECTION_UNUSABLE,
+        CONNECTION_BUSY,
+        CONNECTION_RATE_LIMITED,
         APP_ERROR,
         APP_UNREACHABLE,
         APP_TIMEOUT,

@@ -19,10 +19,11 @@
 //!    before 404 before 403; 503 when there is no verdict. The body has not been read yet.
 //! 3. The body is read as strict JSON, and its inputs are held against the component's schema: 422
 //!    with the JSON pointer of each fault.
-//! 4. Vault runs the action with the capability. If that is older than a cut, the gateway asks
+//! 4. Vault runs the action with the capability, once for an `Idempotency-Key`. If that is older than a cut, the gateway asks
 //!    verification once more for a newer one, and vault once more; never a third time.
 //! 5. A 2xx of the app is `{"outputs": …}`; anything else of the app is a 502 `app_error` with
-//!    `upstreamStatus` and the app's answer in `outputs`.
+//!    `upstreamStatus` and the app's answer in `outputs`. Selected headers of the app come along as
+//!    `Keystile-Upstream-…` (`upstream`).
 //!
 //! Every call carries what is left of the request's time as its `grpc-timeout`.
 
@@ -34,12 +35,14 @@ mod discover;
 mod docs;
 mod enforce;
 mod health;
+mod idempotency;
 mod item;
 mod key;
 mod me;
 mod openapi;
 mod query;
 mod run;
+mod upstream;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

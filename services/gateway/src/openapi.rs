@@ -124,9 +124,21 @@ fn headers_of(status: StatusCode) -> &'static [(&'static str, &'static str)] {
         StatusCode::UNAUTHORIZED => &[("WWW-Authenticate", "The challenge of RFC 6750.")],
         StatusCode::TOO_MANY_REQUESTS => &[
             ("Retry-After", "Seconds until the limit allows again."),
-            ("RateLimit", "The limit that was reached, what is left of it and when it is reset."),
+            (
+                "RateLimit",
+                "The limit of the key that was reached, what is left of it and when it is reset.",
+            ),
         ],
         StatusCode::SERVICE_UNAVAILABLE => &[("Retry-After", "Seconds until it is worth trying.")],
+        StatusCode::CONFLICT => {
+            &[("Retry-After", "With `idempotency_in_progress`: seconds until it is worth trying.")]
+        }
+        StatusCode::BAD_GATEWAY => &[
+            ("Retry-After", "With `app_error`: seconds until the app wants to be asked again."),
+            ("Keystile-Upstream-Status", "With `app_error`: the app's status."),
+            ("Keystile-Upstream-*", "With `app_error`: selected headers of the app's answer."),
+            ("Idempotency-Replayed", "With `app_error`: the answer to an earlier request."),
+        ],
         _ => &[],
     }
 }

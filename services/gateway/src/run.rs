@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, HeaderName},
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use keystile_catalog::Fault;
 use keystile_contract::{
     Failure, Transport, capability,
+    convert::from_duration,
     proto::vault::v1::{
         RunActionRequest, RunActionResponse, action_service_client::ActionServiceClient,
     },
@@ -24,11 +21,11 @@ use utoipa::ToSchema;
 use crate::{
     Service, code,
     enforce::RunPermit,
+    idempotency,
     openapi::RunProblems,
     query::{NoParameters, StrictQuery},
+    upstream,
 };
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// How soon to ask again when vault cannot answer, or access is being changed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -51,17 +48,48 @@ pub(crate) struct RunResponse {
 
 /// Runs an action of an app, with the account that the key was granted.
 ///
-/// An answer of the app outside 2xx is a 502 `app_error` with `upstreamStatus` and `outputs`. After
-/// a 502, 503 or 504 the action may have happened.
+/// An answer of the app outside 2xx is a 502 `app_error` with `upstreamStatus` and `outputs`, and
+/// with `Retry-After` if the app wants to be asked again. After a 502, 503 or 504 the action may
+/// have happened, unless the app says otherwise.
+///
+/// Send an `Idempotency-Key` to repeat a request safely: for 24 hours the action runs once for that
+/// key of this API key. A repeat gets the same answer with `Idempotency-Replayed: true`, 409
+/// `idempotency_in_progress` while it runs, or 409 `outcome_unknown` if nobody can say whether it
+/// happened; with other inputs it is 422. A request of which nothing reached the app, or that the
+/// app refused with 401 or 429, runs again.
+///
+/// Only what is safe is sent to the app again by Keystile itself: methods that only read, and
+/// requests of which nothing can have left.
 #[utoipa::path(
     post,
     path = "/api/v1/components/{componentId}/run",
     operation_id = "runComponent",
     tag = "components",
-    params(("componentId" = String, Path, example = "action.gmail.send-email")),
+    params(
+        ("componentId" = String, Path, example = "action.gmail.send-email"),
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Runs the action once for this key: a string in visible ASCII, bare or in \
+                           quotes (RFC 9651), for example a UUID",
+            example = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+        ),
+    ),
     request_body = RunRequest,
     security(("bearer" = []), ("apiKey" = [])),
-    responses((status = OK, description = "The app's answer.", body = RunResponse), RunProblems)
+    responses(
+        (
+            status = OK, description = "The app's answer.", body = RunResponse,
+            headers(
+                ("Keystile-Upstream-Status" = u16, description = "The app's status."),
+                ("Keystile-Upstream-*" = String, description = "Selected headers of the app's \
+                    answer, such as Keystile-Upstream-ETag, -Link, -X-RateLimit-Remaining and \
+                    -X-Request-Id."),
+                ("Idempotency-Replayed" = bool, description = "This is the answer to an earlier \
+                    request with the same Idempotency-Key."),
+            )
+        ),
+        RunProblems
+    )
 )]
 pub(crate) async fn run(
     State(service): State<Service>,
@@ -69,13 +97,16 @@ pub(crate) async fn run(
     _: StrictQuery<NoParameters>,
     headers: HeaderMap,
     StrictJson(body): StrictJson<RunRequest>,
-) -> Result<Json<RunResponse>, Problem> {
-    if headers.contains_key(IDEMPOTENCY_KEY) {
-        return Err(code::IDEMPOTENCY_NOT_SUPPORTED.problem());
-    }
+) -> Result<(HeaderMap, Json<RunResponse>), Problem> {
+    let idempotency_key = idempotency::of(&headers)?;
     let inputs = Value::Object(body.inputs);
     permit.item().component().validate(&inputs).map_err(|faults| invalid(&faults))?;
-    let answer = call_twice(service.vault(), permit, inputs.to_string().into_bytes()).await?;
+    let request = RunActionRequest {
+        component: permit.item().id().to_string(),
+        inputs_json: inputs.to_string().into_bytes(),
+        idempotency_key,
+    };
+    let answer = call_twice(service.vault(), permit, request).await?;
     answered(&answer)
 }
 
@@ -83,38 +114,44 @@ pub(crate) async fn run(
 async fn call_twice(
     vault: &ActionServiceClient<Transport>,
     mut permit: RunPermit,
-    inputs: Vec<u8>,
+    request: RunActionRequest,
 ) -> Result<RunActionResponse, Problem> {
-    let failure = match call(vault, &permit, inputs.clone()).await {
+    let failure = match call(vault, &permit, request.clone()).await {
         Ok(answer) => return Ok(answer),
         Err(failure) => failure,
     };
     let Some(needed) = failure.needed_position() else { return Err(failed(failure)) };
     permit.renew(&needed).await?;
-    call(vault, &permit, inputs).await.map_err(failed)
+    call(vault, &permit, request).await.map_err(failed)
 }
 
 async fn call(
     vault: &ActionServiceClient<Transport>,
     permit: &RunPermit,
-    inputs_json: Vec<u8>,
+    request: RunActionRequest,
 ) -> Result<RunActionResponse, Failure> {
-    let component = permit.item().id().to_string();
-    let mut request = Request::new(RunActionRequest { component, inputs_json });
+    let mut request = Request::new(request);
     capability::attach(request.metadata_mut(), permit.capability());
     let mut vault = vault.clone();
     permit.deadline().call(request, |request| vault.run_action(request)).await
 }
 
-fn answered(answer: &RunActionResponse) -> Result<Json<RunResponse>, Problem> {
+fn answered(answer: &RunActionResponse) -> Result<(HeaderMap, Json<RunResponse>), Problem> {
+    let headers = upstream::headers(answer);
     let outputs = serde_json::from_slice::<Box<RawValue>>(&answer.outputs_json)
         .map_err(|_| defect("vault answered with something other than JSON"))?;
     match answer.status {
-        200..=299 => Ok(Json(RunResponse { outputs })),
+        200..=299 => Ok((headers, Json(RunResponse { outputs }))),
         300..=599 => {
             let outputs: Value = serde_json::from_str(outputs.get())
                 .map_err(|_| defect("vault answered with something other than JSON"))?;
-            let problem = code::APP_ERROR.problem();
+            let mut problem = code::APP_ERROR.problem();
+            for (name, value) in &headers {
+                problem = problem.header(name.clone(), value.clone());
+            }
+            if let Some(wait) = from_duration(answer.retry_after.as_ref()) {
+                problem = problem.retry_after(wait);
+            }
             Err(problem.with("upstreamStatus", answer.status).with("outputs", outputs))
         }
         _ => Err(defect("vault answered with something other than an HTTP status")),
@@ -133,6 +170,9 @@ fn fault_at(pointer: &str, detail: &str) -> Value {
 
 /// A failure of vault as a problem: the one table.
 fn failed(failure: Failure) -> Problem {
+    if let Some(problem) = named(&failure) {
+        return problem;
+    }
     match failure.kind {
         // Vault holds the inputs against its own catalog, which may be newer than this one.
         ErrorKind::Invalid if !failure.faults.is_empty() => {
@@ -160,6 +200,29 @@ fn failed(failure: Failure) -> Problem {
         | ErrorKind::Forbidden
         | ErrorKind::Internal => defect(&failure.message),
     }
+}
+
+/// What vault has words of its own for.
+fn named(failure: &Failure) -> Option<Problem> {
+    let fact = |name| failure.facts.get(name).and_then(|fact| fact.parse::<u64>().ok());
+    Some(match (failure.kind, failure.reason.as_str()) {
+        (ErrorKind::Invalid, "idempotency_key_reused") => code::IDEMPOTENCY_KEY_REUSED.problem(),
+        (ErrorKind::Conflict, "idempotency_in_progress") => {
+            code::IDEMPOTENCY_IN_PROGRESS.problem().retry_after(RETRY_AFTER)
+        }
+        (ErrorKind::Conflict, "outcome_unknown") => code::OUTCOME_UNKNOWN.problem(),
+        (ErrorKind::Conflict, "response_not_kept") => {
+            code::RESPONSE_NOT_KEPT.problem().with("upstreamStatus", fact("upstream_status"))
+        }
+        (ErrorKind::Exhausted, "connection_busy") => {
+            code::CONNECTION_BUSY.problem().retry_after(RETRY_AFTER)
+        }
+        (ErrorKind::Exhausted, "connection_rate_limited") => {
+            let wait = fact("retry_after_ms").map_or(RETRY_AFTER, Duration::from_millis);
+            code::CONNECTION_RATE_LIMITED.problem().retry_after(wait)
+        }
+        _ => return None,
+    })
 }
 
 fn defect(cause: &str) -> Problem {

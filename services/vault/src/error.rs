@@ -1,5 +1,8 @@
 //! What can go wrong in vault, and the one place where it becomes what a caller is told.
 
+use std::time::Duration;
+
+use http::StatusCode;
 use keystile_catalog::Fault;
 use keystile_contract::{Failure, status};
 use keystile_domain::{ErrorKind, InvalidSetting, Position, permission::Denied};
@@ -103,12 +106,33 @@ pub enum Error {
     /// This process does not know of every cut.
     #[error("vault has no current lease")]
     NoLease,
+    /// Another run, with the same idempotency key, is under way.
+    #[error("a request with this idempotency key is under way")]
+    RunInProgress,
+    /// The idempotency key was used for something else.
+    #[error("this idempotency key was used for another request")]
+    IdempotencyKeyReused,
+    /// A run with this idempotency key may have reached the app, and what came of it is not known.
+    #[error("an earlier request with this idempotency key may have happened, or not")]
+    OutcomeUnknown,
+    /// A run with this idempotency key was answered with that status, and more than is kept.
+    #[error("the request with this idempotency key was done; its answer was too large to keep")]
+    ResponseNotKept(StatusCode),
+    /// What was unsealed is not an answer.
+    #[error("a stored answer is corrupt")]
+    CorruptAnswer,
     /// Inputs that the component does not take.
     #[error("the inputs do not match the component's schema")]
     Inputs(Vec<Fault>),
     /// The request to the app cannot be built.
     #[error(transparent)]
     Request(#[from] keystile_catalog::Error),
+    /// As many requests as the app takes from one connection are under way.
+    #[error("as many requests as the app takes from one connection at once are under way")]
+    ConnectionBusy,
+    /// The app's rate for one connection is used up, until so much time has passed.
+    #[error("the app takes no more requests from this connection for now")]
+    ConnectionRateLimited(Duration),
     /// The exchange with the app failed.
     #[error(transparent)]
     Egress(#[from] keystile_egress::Error),
@@ -137,10 +161,14 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config(_) | Self::MigrationsPending(_) | Self::Field { .. } | Self::Inputs(_) => {
-                ErrorKind::Invalid
+            Self::Config(_)
+            | Self::MigrationsPending(_)
+            | Self::Field { .. }
+            | Self::Inputs(_)
+            | Self::IdempotencyKeyReused => ErrorKind::Invalid,
+            Self::KeyEncryption(_) | Self::CorruptCredential | Self::CorruptAnswer => {
+                ErrorKind::Internal
             }
-            Self::KeyEncryption(_) | Self::CorruptCredential => ErrorKind::Internal,
             Self::Store(cause) => cause.kind(),
             Self::Seal(cause) => cause.kind(),
             Self::Denied(_) | Self::OtherComponent => ErrorKind::Forbidden,
@@ -156,15 +184,25 @@ impl Error {
             | Self::AppKeyTaken
             | Self::AppInUse
             | Self::AppChanged
-            | Self::ComponentsInUse { .. } => ErrorKind::Conflict,
-            Self::TooManyApps => ErrorKind::Exhausted,
+            | Self::ComponentsInUse { .. }
+            | Self::RunInProgress
+            | Self::OutcomeUnknown
+            | Self::ResponseNotKept(_) => ErrorKind::Conflict,
             Self::Provider(_) => ErrorKind::Upstream,
             Self::Stale(_) => ErrorKind::Stale,
             Self::NoLease | Self::NotRefreshed | Self::CutPending => ErrorKind::Unavailable,
+            Self::TooManyApps | Self::ConnectionBusy | Self::ConnectionRateLimited(_) => {
+                ErrorKind::Exhausted
+            }
             Self::Request(cause) => cause.kind(),
             Self::Egress(cause) => exchange(cause).0,
             Self::Refused(failure) => failure.kind,
         }
+    }
+
+    /// May the app have got the request that failed so? Where not, it can be made anew.
+    pub(crate) const fn may_have_run(&self) -> bool {
+        matches!(self, Self::Egress(cause) if !cause.reached_nobody())
     }
 
     /// The stable code that a caller is told.
@@ -187,6 +225,12 @@ impl Error {
             Self::Provider(_) => "provider_error",
             Self::ConnectionUnusable(_) => "connection_unusable",
             Self::OtherComponent => "capability_mismatch",
+            Self::RunInProgress => "idempotency_in_progress",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::ResponseNotKept(_) => "response_not_kept",
+            Self::ConnectionBusy => "connection_busy",
+            Self::ConnectionRateLimited(_) => "connection_rate_limited",
             Self::NoLease => "no_lease",
             Self::NotRefreshed => "not_refreshed",
             Self::Inputs(_) | Self::Request(_) => "invalid_inputs",
@@ -198,6 +242,7 @@ impl Error {
             | Self::KeyEncryption(_)
             | Self::Seal(_)
             | Self::CorruptCredential
+            | Self::CorruptAnswer
             | Self::Denied(_)
             | Self::Field { .. }
             | Self::Stale(_) => "refused",
@@ -216,8 +261,10 @@ const fn exchange(error: &keystile_egress::Error) -> (ErrorKind, &'static str) {
         E::Credential => (ErrorKind::Conflict, "connection_unusable"),
         E::AddressRefused(_) | E::PlainHttpRefused => (ErrorKind::Upstream, "address_refused"),
         E::Overloaded => (ErrorKind::Unavailable, "overloaded"),
-        E::Unresolved | E::Connect(_) | E::Tls => (ErrorKind::Upstream, "upstream_unreachable"),
-        E::Timeout => (ErrorKind::Timeout, "upstream_timeout"),
+        E::Unresolved | E::Connect(_) | E::Tls | E::AfterRedirect(_) => {
+            (ErrorKind::Upstream, "upstream_unreachable")
+        }
+        E::ConnectTimeout | E::Timeout => (ErrorKind::Timeout, "upstream_timeout"),
         E::RedirectRefused(_) => (ErrorKind::Upstream, "redirect_refused"),
         E::Protocol | E::Compressed => (ErrorKind::Upstream, "upstream_invalid"),
         E::HeadersTooLarge | E::ResponseTooLarge { .. } => {
@@ -245,6 +292,12 @@ impl From<Error> for Failure {
             Error::Denied(denied) => denied.into(),
             Error::Stale(needed) => Self::stale_capability(&needed),
             Error::Field { field, problem } => Self::invalid(field, problem),
+            Error::ResponseNotKept(status) => Self::new(kind, error.reason(), error.to_string())
+                .with("upstream_status", status.as_u16()),
+            Error::ConnectionRateLimited(wait) => {
+                Self::new(kind, error.reason(), error.to_string())
+                    .with("retry_after_ms", wait.as_millis())
+            }
             Error::Inputs(faults) => {
                 let mut failure =
                     Self::new(kind, "invalid_inputs", "the inputs do not match the schema");

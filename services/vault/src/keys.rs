@@ -1,5 +1,7 @@
 //! The data keys of teams: which one seals, and how a credential is sealed for its place.
 
+mod answer;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use keystile_domain::{Clock, ConnectionId, Entropy, TeamId};

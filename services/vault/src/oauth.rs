@@ -36,7 +36,7 @@ impl Failure {
     /// What a failed exchange means. Only before the request was sent is it certain that nothing
     /// happened.
     fn of(error: &keystile_egress::Error) -> Self {
-        if error.before_sending() { Self::Unavailable(error.to_string()) } else { Self::Lost }
+        if error.reached_nobody() { Self::Unavailable(error.to_string()) } else { Self::Lost }
     }
 
     /// Did it refuse the client, not the request?

@@ -1,14 +1,19 @@
 //! The outside call: request in, bounded answer out, with the credential opened only here.
 
-use std::{collections::BTreeMap, time::Duration};
+mod headers;
+mod retry;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
-use keystile_catalog::{App, Component, OutsideRequest};
+use keystile_catalog::{App, Component, OutsideRequest, extension::ConnectionLimits};
+use keystile_domain::{ConnectionId, Tick, backoff::Backoff};
 use keystile_egress::Request;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use self::retry::Again;
 use crate::{
     config::MOST_ANSWER_BYTES, connection::Connection, credential::Credential, error::Error,
     store::SealedCredential, vault::Vault,
@@ -18,12 +23,17 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// Those of its headers that a caller gets to see.
+    pub(crate) headers: Vec<(String, String)>,
+    /// How soon it wants to be asked again, if it said so.
+    pub(crate) retry_after: Option<Duration>,
     /// The body as JSON: itself if it is JSON, a string otherwise, `null` if empty.
     pub(crate) outputs: Vec<u8>,
 }
 
 /// An opened credential that fits its connection, or none where the app needs none.
 pub(crate) struct Account {
+    connection: Option<ConnectionId>,
     injected: keystile_egress::Credential,
     variables: BTreeMap<String, String>,
 }
@@ -31,8 +41,23 @@ pub(crate) struct Account {
 impl Account {
     /// For an app without accounts.
     pub(crate) const fn none() -> Self {
-        Self { injected: keystile_egress::Credential::None, variables: BTreeMap::new() }
+        Self {
+            connection: None,
+            injected: keystile_egress::Credential::None,
+            variables: BTreeMap::new(),
+        }
     }
+}
+
+/// A request that is ready to go, and what it must keep to.
+pub(crate) struct Call<'a> {
+    pub(crate) request: &'a OutsideRequest,
+    /// Of the app, for each connection.
+    pub(crate) limits: &'a ConnectionLimits,
+    /// When its caller's time is over.
+    pub(crate) ends: Tick,
+    /// Asked right before each time that something is sent: may it still?
+    pub(crate) admit: &'a (dyn Fn() -> Result<(), Error> + Send + Sync),
 }
 
 impl Vault {
@@ -50,7 +75,8 @@ impl Vault {
         }
         let variables = std::mem::take(&mut credential.variables);
         let injected = Credential::into_injected(credential);
-        Ok(Account { injected: injected.map_err(|_| Error::CorruptCredential)?, variables })
+        let injected = injected.map_err(|_| Error::CorruptCredential)?;
+        Ok(Account { connection: Some(connection.id), injected, variables })
     }
 
     /// The request that runs `component`, without a credential.
@@ -64,21 +90,64 @@ impl Vault {
         Ok(component.request(app, &base, inputs)?)
     }
 
-    /// Sends a request with a credential and reads the whole answer.
+    /// Makes a call with an account and gives the app's answer, after as many attempts as are safe
+    /// and as there is time for. Keeps nothing: the same call may be made again, for example with
+    /// an account whose token was refreshed after a 401.
     pub(crate) async fn exchange(
         &self,
-        request: OutsideRequest,
+        call: &Call<'_>,
         account: &Account,
-        timeout: Duration,
     ) -> Result<Answer, Error> {
-        let mut headers = request.headers;
-        let body = request.body.map_or_else(Bytes::new, |(media_type, body)| {
+        let OutsideRequest { method, url, headers, body } = call.request.clone();
+        let mut headers = headers;
+        let body = body.map_or_else(Bytes::new, |(media_type, body)| {
             headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(media_type));
             body.into()
         });
-        let request = Request { method: request.method, url: request.url, headers, body, timeout };
-        let response = self.egress.send(request, &account.injected).await?;
+        let request = Request { method, url, headers, body, timeout: Duration::ZERO };
+        let entropy = Arc::clone(&self.entropy);
+        let mut pauses = Backoff::new(retry::SHORTEST_PAUSE, retry::LONGEST_PAUSE, entropy);
+        let mut outcome = self.attempt(call, request.clone(), account).await;
+        for attempt in 1..retry::ATTEMPTS {
+            let pause = match retry::again(&request.method, &outcome) {
+                Some(Again::Soon) => pauses.pause(),
+                Some(Again::After(pause)) => pause,
+                None => break,
+            };
+            if pause >= call.ends.since(self.clock.tick()) {
+                break;
+            }
+            tracing::debug!(attempt, ?pause, "the outside call is made again");
+            tokio::time::sleep(pause).await;
+            match self.attempt(call, request.clone(), account).await {
+                // There is no room for another attempt: what the app said stands.
+                Err(Error::ConnectionBusy | Error::ConnectionRateLimited(_)) => break,
+                next => outcome = next,
+            }
+        }
+        outcome
+    }
+
+    /// Sends a request once and reads the whole answer.
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        request: Request,
+        account: &Account,
+    ) -> Result<Answer, Error> {
+        let _place = match account.connection {
+            Some(id) => Some(self.limiter.enter(id, call.limits, call.ends).await?),
+            None => None,
+        };
+        let timeout = call.ends.since(self.clock.tick());
+        if timeout.is_zero() {
+            return Err(keystile_egress::Error::ConnectTimeout.into());
+        }
+        (call.admit)()?;
+        let response = self.egress.send(Request { timeout, ..request }, &account.injected).await?;
         let is_json = is_json(&response.headers);
+        let headers = headers::kept(&response.headers);
+        let retry_after = headers::retry_after(&response.headers, self.clock.now());
         let body = response.body.bytes_limited(self.config.largest_answer_bytes).await?;
         let outputs = outputs(&body, is_json);
         // As a JSON string a text can be six times as long.
@@ -87,7 +156,7 @@ impl Vault {
                 keystile_egress::Error::ResponseTooLarge { limit: MOST_ANSWER_BYTES }.into()
             );
         }
-        Ok(Answer { status: response.status, outputs })
+        Ok(Answer { status: response.status, headers, retry_after, outputs })
     }
 }
 

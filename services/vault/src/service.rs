@@ -19,7 +19,7 @@ use keystile_domain::{Clock, Entropy, Role};
 use keystile_follower::{Driver, Settings, follow};
 use keystile_seal::KekRing;
 use keystile_sql::{Backend, Database};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
 use crate::{
@@ -27,8 +27,10 @@ use crate::{
     config::Config,
     error::Error,
     fence::NothingCached,
+    idempotency,
     keys::Keys,
     last_used::{self, LastUsed},
+    limit::Limiter,
     outbox::Outbox,
     refresh::Flights,
     rpc,
@@ -110,6 +112,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     let vault = Vault {
         config,
         outbox: Outbox::new(Arc::clone(&store), issuance.clone(), Arc::clone(&clock)),
+        limiter: Limiter::new(Arc::clone(&clock)),
+        runs: TaskTracker::new(),
         clock,
         entropy,
         seal_keys,
@@ -141,8 +145,9 @@ impl Service {
             .add_service(ActionServiceServer::new(rpc::Actions(Arc::clone(&self.vault))))
     }
 
-    /// Follows the log, sends what the outbox holds, refreshes what is due and writes when
-    /// connections were used, until `stop`. Only the first call does anything.
+    /// Follows the log, sends what the outbox holds, refreshes what is due, writes when connections
+    /// were used and forgets old runs, until `stop`; then waits for the runs that go on without their
+    /// callers. Only the first call does anything.
     pub async fn run(&self, stop: CancellationToken) {
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(driver) = driver else { return };
@@ -150,8 +155,20 @@ impl Service {
             driver.run(stop.clone()),
             self.vault.outbox.run(stop.clone()),
             self.vault.run_refresh(stop.clone()),
-            self.write_last_used(stop),
+            self.write_last_used(stop.clone()),
+            self.prune_runs(stop),
         );
+        self.vault.runs.close();
+        self.vault.runs.wait().await;
+    }
+
+    async fn prune_runs(&self, stop: CancellationToken) {
+        let pause = || tokio::time::sleep(idempotency::PRUNE_INTERVAL);
+        while stop.run_until_cancelled(pause()).await.is_some() {
+            if let Err(error) = self.vault.prune_runs().await {
+                tracing::warn!(%error, "old runs were not forgotten");
+            }
+        }
     }
 
     async fn write_last_used(&self, stop: CancellationToken) {

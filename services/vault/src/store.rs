@@ -8,6 +8,7 @@ pub(crate) mod apps;
 pub(crate) mod conformance;
 mod entity;
 pub(crate) mod flows;
+pub(crate) mod idempotency;
 pub(crate) mod integrations;
 mod migration;
 pub(crate) mod refresh;
@@ -19,6 +20,7 @@ use keystile_seal::{DataKeyId, DataKeyRecord};
 pub(crate) use keystile_sql::Error;
 use time::OffsetDateTime;
 
+use self::idempotency::IdempotencyStore;
 use crate::{
     audit,
     connection::{Connection, Health},
@@ -91,7 +93,11 @@ pub(crate) type EntryOf<'a> = &'a (dyn Fn(&Connection) -> audit::Entry + Send + 
 /// Where vault keeps its rows.
 #[async_trait]
 pub(crate) trait Store:
-    apps::AppStore + flows::FlowStore + integrations::IntegrationStore + refresh::RefreshStore
+    apps::AppStore
+    + flows::FlowStore
+    + IdempotencyStore
+    + integrations::IntegrationStore
+    + refresh::RefreshStore
 {
     /// The team's newest data key that may still seal.
     async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error>;

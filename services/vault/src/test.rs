@@ -11,7 +11,7 @@ use crate::{
     audit::{self, Author, Who},
     connection::{Connection, Health, Status},
     error::Error,
-    outside::Answer,
+    outside::{Answer, Call},
     store::SealedCredential,
     vault::Vault,
 };
@@ -88,7 +88,9 @@ impl Vault {
         let account = self.account(connection, sealed).await?;
         let request = Self::request(app, component, &account, &json!({}))?;
         self.last_used.note(connection.team, connection.id, self.clock.now());
-        self.exchange(request, &account, TIMEOUT).await
+        let ends = self.clock.tick() + TIMEOUT;
+        let call = Call { request: &request, limits: &app.limits, ends, admit: &|| Ok(()) };
+        self.exchange(&call, &account).await
     }
 }
 

@@ -6,9 +6,10 @@ use keystile_catalog::Catalog;
 use keystile_contract::{SealKeys, Transport};
 use keystile_domain::{Clock, Entropy};
 use keystile_follower::Follower;
+use tokio_util::task::TaskTracker;
 
 use crate::{
-    apps::Parsed, config::Config, keys::Keys, last_used::LastUsed, outbox::Outbox,
+    apps::Parsed, config::Config, keys::Keys, last_used::LastUsed, limit::Limiter, outbox::Outbox,
     refresh::Flights, store::Store,
 };
 
@@ -31,4 +32,7 @@ pub(crate) struct Vault {
     pub(crate) issuance: Transport,
     /// Where browsers reach the gateway, without a slash at its end.
     pub(crate) gateway_url: String,
+    pub(crate) limiter: Limiter,
+    /// Runs that go on without their callers.
+    pub(crate) runs: TaskTracker,
 }

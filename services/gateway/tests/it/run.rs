@@ -1,6 +1,12 @@
 //! Running an action: what goes in, what comes out, and every way it can fail.
 
-use keystile_contract::{Failure, status::Fault};
+use std::time::Duration;
+
+use keystile_contract::{
+    Failure,
+    proto::vault::v1::{RunActionResponse, UpstreamHeader},
+    status::Fault,
+};
 use keystile_domain::{ErrorKind, Refusal};
 use keystile_gateway::Limits;
 use serde_json::json;
@@ -107,13 +113,113 @@ async fn a_bad_body_runs_nothing_and_is_told_where_it_is_bad() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_refused_rather_than_ignored() {
+async fn an_idempotency_key_goes_to_vault_and_a_bad_one_nowhere() {
     let world = World::new().await;
+    let send = async |keys: &[&str]| {
+        let mut headers = vec![("x-api-key", TOKEN), ("content-type", "application/json")];
+        headers.extend(keys.iter().map(|key| ("idempotency-key", *key)));
+        world.send("POST", ECHO, &headers, HELLO).await
+    };
+    for (keys, expected) in
+        [(&[][..], ""), (&["order-1"], "order-1"), (&["\"order 1\""], "order 1")]
+    {
+        assert_eq!(send(keys).await.status, 200);
+        assert_eq!(world.ran()[0].idempotency_key, expected);
+    }
+    for (keys, code) in [
+        (&["a b"][..], "invalid_idempotency_key"),
+        (&["\"\""], "invalid_idempotency_key"),
+        (&["a\u{e9}"], "invalid_idempotency_key"),
+        (&[&"x".repeat(256)], "invalid_idempotency_key"),
+        (&["a", "a"], "duplicate_header"),
+        (&["a", "b"], "duplicate_header"),
+    ] {
+        let answer = send(keys).await;
+        assert_eq!((answer.status, &*answer.code()), (400, code), "{keys:?}");
+    }
+    assert!(world.ran().is_empty());
+}
+
+#[tokio::test]
+async fn a_renewed_capability_runs_under_the_same_idempotency_key() {
+    let world = World::new().await;
+    world.act(|ran| match ran.capability.as_of.seq {
+        7.. => app(200, "true"),
+        _ => Err(Failure::stale_capability(&at(7)).into()),
+    });
     let headers =
         [("x-api-key", TOKEN), ("content-type", "application/json"), ("idempotency-key", "1")];
-    let answer = world.send("POST", ECHO, &headers, HELLO).await;
-    assert_eq!((answer.status, &*answer.code()), (400, "idempotency_not_supported"));
-    assert!(world.ran().is_empty());
+    assert_eq!(world.send("POST", ECHO, &headers, HELLO).await.status, 200);
+    let keys: Vec<_> = world.ran().into_iter().map(|ran| ran.idempotency_key).collect();
+    assert_eq!(keys, ["1", "1"]);
+}
+
+/// The body's shape is fixed, so what else is known of the app's answer is in headers.
+#[tokio::test]
+async fn what_the_app_said_beside_its_body_is_in_headers() {
+    let header =
+        |name: &str, value: &str| UpstreamHeader { name: name.into(), value: value.into() };
+    let seconds = |seconds| keystile_contract::convert::duration(Duration::from_secs(seconds));
+    for status in [200, 429] {
+        let world = World::new().await;
+        let answer = RunActionResponse {
+            status,
+            outputs_json: b"{}".to_vec(),
+            headers: vec![
+                header("etag", "\"7\""),
+                header("link", "<a>; rel=\"next\""),
+                header("link", "<b>; rel=\"last\""),
+                header("bad name", "x"),
+                header("bad-value", "a\nb"),
+            ],
+            retry_after: Some(seconds(42)),
+            replayed: status == 429,
+        };
+        world.act(move |_| Ok(answer.clone()));
+        let answer = world.echo().await;
+        let told = |name: &str| answer.header(name).unwrap_or_default().to_owned();
+        assert_eq!(told("keystile-upstream-status"), status.to_string());
+        assert_eq!(told("keystile-upstream-etag"), "\"7\"");
+        assert_eq!(told("keystile-upstream-link"), "<a>; rel=\"next\", <b>; rel=\"last\"");
+        assert_eq!(told("keystile-upstream-retry-after"), "42");
+        assert_eq!(told("keystile-upstream-bad-value"), "");
+        let (error, retry_after, replayed) =
+            if status == 429 { (502, "42", "true") } else { (200, "", "") };
+        assert_eq!(answer.status, error);
+        assert_eq!(
+            (&*told("retry-after"), &*told("idempotency-replayed")),
+            (retry_after, replayed)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_vault_has_words_for_has_a_code() {
+    use ErrorKind::{Conflict, Exhausted, Invalid};
+    let world = World::new().await;
+    for (kind, reason, fact, status, retry_after) in [
+        (Invalid, "idempotency_key_reused", None, 422, None),
+        (Conflict, "idempotency_in_progress", None, 409, Some("1")),
+        (Conflict, "outcome_unknown", None, 409, None),
+        (Conflict, "response_not_kept", Some(("upstream_status", "201")), 409, None),
+        (Exhausted, "connection_busy", None, 429, Some("1")),
+        (Exhausted, "connection_rate_limited", Some(("retry_after_ms", "1001")), 429, Some("2")),
+        (Exhausted, "connection_rate_limited", None, 429, Some("1")),
+    ] {
+        world.act(move |_| {
+            let failure = Failure::new(kind, reason, "a message");
+            Err(match fact {
+                Some((name, value)) => failure.with(name, value),
+                None => failure,
+            }
+            .into())
+        });
+        let answer = world.echo().await;
+        assert_eq!((answer.status, &*answer.code()), (status, reason));
+        assert_eq!(answer.header("retry-after"), retry_after, "{reason}");
+        let told = fact.filter(|(name, _)| *name == "upstream_status").map(|_| json!(201));
+        assert_eq!(answer.json().get("upstreamStatus").cloned(), told);
+    }
 }
 
 #[tokio::test]

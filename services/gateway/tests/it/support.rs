@@ -144,6 +144,7 @@ pub(crate) struct Ran {
     pub(crate) component: String,
     pub(crate) inputs: Value,
     pub(crate) capability: Capability,
+    pub(crate) idempotency_key: String,
     pub(crate) metadata: MetadataMap,
 }
 
@@ -193,6 +194,7 @@ impl ActionService for Double {
             component: asked.component,
             inputs: serde_json::from_slice(&asked.inputs_json).expect("inputs are JSON"),
             capability: capability::of_request(&metadata, &keys, NOW)?,
+            idempotency_key: asked.idempotency_key,
             metadata,
         };
         self.0.ran.lock().unwrap().push(ran.clone());
@@ -207,7 +209,7 @@ impl ActionService for Double {
 /// An answer of an app, as vault gives it.
 #[expect(clippy::unnecessary_wraps, reason = "it stands where a call may fail")]
 pub(crate) fn app(status: u32, outputs: &str) -> Result<RunActionResponse, Status> {
-    Ok(RunActionResponse { status, outputs_json: outputs.into() })
+    Ok(RunActionResponse { status, outputs_json: outputs.into(), ..RunActionResponse::default() })
 }
 
 /// An HTTP answer.

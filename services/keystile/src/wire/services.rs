@@ -13,7 +13,7 @@ use keystile_runtime::{
     SystemClock, SystemEntropy,
     grpc::{self, Stack},
     secrets::Secrets,
-    telemetry::Metrics,
+    telemetry::{self, Metrics},
 };
 use keystile_seal::KekRing;
 
@@ -126,6 +126,7 @@ impl Parts<'_> {
     async fn vault(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_vault::Service> {
         let policy = Policy { allow: self.allow.clone(), ..Policy::default() };
         let keks = self.secrets.keks()?.into_iter();
+        let egress = keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?;
         let deps = keystile_vault::Deps {
             clock: clock(),
             entropy: entropy(),
@@ -133,7 +134,7 @@ impl Parts<'_> {
             keks: KekRing::new(keks, entropy()).context("secrets.keks")?,
             issuance: ways.between(Role::Vault, Role::Issuance)?,
             catalog: self.catalog.clone(),
-            egress: keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?,
+            egress: egress.with_trace(telemetry::outside),
             database: self.stores.of(Role::Vault)?,
             gateway_url: self.gateway_url(),
         };

@@ -1,5 +1,6 @@
 //! Values as text: path segments, pairs of a query or form, header values.
 
+use keystile_domain::path::climbs;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -64,21 +65,6 @@ pub(crate) fn path(value: &Value) -> Result<String, Problem> {
         return Err("must not contain . or .. as a path segment");
     }
     Ok(pieces.iter().map(|piece| escape(piece)).collect::<Vec<_>>().join(","))
-}
-
-/// Would the text, once or many times decoded, move through a path?
-fn climbs(text: &str) -> bool {
-    let mut text = text.to_owned();
-    loop {
-        if text.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")) {
-            return true;
-        }
-        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned();
-        if decoded == text {
-            return false;
-        }
-        text = decoded;
-    }
 }
 
 /// The value of a header, before it is checked for what headers allow.

@@ -133,6 +133,8 @@ ids! {
     AuditId = "aud";
     /// One change, named by whoever asked for it, so that a repeat is recognised.
     OperationId = "op";
+    /// One run of an action under an idempotency key.
+    RunId = "run";
     /// One run of a follower process.
     Incarnation = "inc";
 }
@@ -154,6 +156,7 @@ mod tests {
             ("ManagementTokenId", "mtok"),
             ("AuditId", "aud"),
             ("OperationId", "op"),
+            ("RunId", "run"),
             ("Incarnation", "inc"),
         ];
         assert_eq!(PREFIXES, expected);

@@ -19,6 +19,7 @@ pub mod id;
 pub mod limits;
 pub mod log;
 pub mod name;
+pub mod path;
 pub mod permission;
 pub mod plan;
 pub mod role;
@@ -35,7 +36,7 @@ pub use error::ErrorKind;
 pub use grant::Grant;
 pub use id::{
     AuditId, ConnectionId, Incarnation, IntegrationId, KeyId, ManagementTokenId, OperationId,
-    SecretId, TeamId, TriggerId, UserId,
+    RunId, SecretId, TeamId, TriggerId, UserId,
 };
 pub use log::{Position, Scope};
 pub use permission::{Actor, MemberRole, Permission};

@@ -61,12 +61,16 @@ pub struct Response {
     pub body: Body,
 }
 
+/// Writes the trace that a span belongs to into the headers of its request.
+pub type Trace = fn(&Span, &mut HeaderMap);
+
 /// The guarded client. Cheap to clone; clones share connections and bounds.
 #[derive(Clone)]
 pub struct Client {
     http: legacy::Client<Connector, Full<Bytes>>,
     gate: Arc<Gate>,
     limits: Arc<Limits>,
+    trace: Option<Trace>,
 }
 
 impl Client {
@@ -87,12 +91,28 @@ impl Client {
             .http2_max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .build(dial::connector(Arc::new(policy), resolver, tls));
         let gate = Gate::new(limits.concurrency, limits.concurrency_per_host);
-        Self { http, gate, limits }
+        Self { http, gate, limits, trace: None }
+    }
+
+    /// The same client, which tells outside apps the trace of each call as `trace` writes it.
+    #[must_use]
+    pub fn with_trace(self, trace: Trace) -> Self {
+        Self { trace: Some(trace), ..self }
     }
 
     /// Sends a request with a credential and gives the answer as soon as its headers are here.
-    pub async fn send(&self, request: Request, credential: &Credential) -> Result<Response, Error> {
+    ///
+    /// Never sends twice what may have arrived: a request is repeated only where hyper hands it
+    /// back unwritten, because the connection it was meant for had been closed.
+    pub async fn send(
+        &self,
+        mut request: Request,
+        credential: &Credential,
+    ) -> Result<Response, Error> {
         let span = span(&request);
+        if let Some(trace) = self.trace {
+            trace(&span, &mut request.headers);
+        }
         let answer = self.exchange(request, credential).instrument(span.clone()).await;
         match &answer {
             Ok(response) => {
@@ -135,8 +155,13 @@ impl Client {
         target::uri(&url)?;
         let pass = self.gate.enter(url.host_str().ok_or(Error::Url(UrlFault::Host))?)?;
         headers::prepare(&mut headers);
-        for _ in 0..=redirect::MOST {
-            let response = self.once(&method, &url, &headers, &body, credential).await?;
+        for hop in 0..=redirect::MOST {
+            let answer = self.once(&method, &url, &headers, &body, credential).await;
+            let response = match answer {
+                Ok(response) => response,
+                Err(error) if hop == 0 => return Err(error),
+                Err(error) => return Err(Error::AfterRedirect(Box::new(error))),
+            };
             let next = redirect::next(&url, &method, response.status(), response.headers())?;
             let Some(next) = next else {
                 return Ok((pass, response, method == Method::HEAD));
@@ -210,7 +235,7 @@ impl Client {
 }
 
 /// HTTP conventions of `OpenTelemetry`, but for `url.full`: path, query and headers may carry a
-/// credential. The outside app is told nothing of the trace.
+/// credential.
 fn span(request: &Request) -> Span {
     tracing::info_span!(
         "http.client",

@@ -47,7 +47,7 @@ pub(crate) fn connector(
         Box::pin(async move {
             timeout(connect_timeout, connecting)
                 .await
-                .unwrap_or_else(|_| Err(Error::Timeout.into()))
+                .unwrap_or_else(|_| Err(Error::ConnectTimeout.into()))
         })
     }))
 }
@@ -98,13 +98,14 @@ async fn dial(addresses: &[SocketAddr], connect_timeout: Duration) -> Result<Tcp
                 return Ok(stream);
             }
             Ok(Err(error)) => Error::Connect(error.kind()),
-            Err(_) => Error::Timeout,
+            Err(_) => Error::ConnectTimeout,
         };
     }
     Err(failure)
 }
 
-/// What a failed exchange means, told from the chain of its causes.
+/// What a failed exchange means, told from the chain of its causes. What reads as if nobody was
+/// reached is told of connecting alone: TLS may also fail on a connection that carried the request.
 pub(crate) fn explain(error: &hyper_util::client::legacy::Error) -> Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut kind = None;
@@ -112,7 +113,7 @@ pub(crate) fn explain(error: &hyper_util::client::legacy::Error) -> Error {
         if let Some(own) = current.downcast_ref::<Error>() {
             return own.clone();
         }
-        if current.is::<rustls::Error>() {
+        if current.is::<rustls::Error>() && error.is_connect() {
             return Error::Tls;
         }
         if let Some(http) = current.downcast_ref::<hyper::Error>()

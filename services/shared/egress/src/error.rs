@@ -42,12 +42,18 @@ pub enum Error {
     /// No TLS session came about; mostly a certificate that does not fit or is not trusted.
     #[error("could not agree on tls, or the certificate is not valid")]
     Tls,
-    /// The deadline, or the one for connecting, passed.
+    /// No connection came about in the time for connecting.
+    #[error("could not connect in time")]
+    ConnectTimeout,
+    /// The deadline passed.
     #[error("the outside app did not answer in time")]
     Timeout,
     /// A redirect that is not followed.
     #[error("the outside app redirects, which is refused: {0}")]
     RedirectRefused(RedirectFault),
+    /// The app answered with a redirect, and following it failed.
+    #[error("after a redirect, {0}")]
+    AfterRedirect(Box<Self>),
     /// The answer breaks HTTP, or the connection broke.
     #[error("the outside app broke off or sent no valid http")]
     Protocol,
@@ -70,34 +76,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// Is it certain that nothing of the request reached the outside app?
-    #[must_use]
-    pub const fn before_sending(&self) -> bool {
-        match self {
-            Self::Url(_)
-            | Self::AddressRefused(_)
-            | Self::PlainHttpRefused
-            | Self::MethodRefused
-            | Self::Credential
-            | Self::RequestTooLarge { .. }
-            | Self::Overloaded
-            | Self::Unresolved
-            | Self::Connect(_)
-            | Self::Tls
-            | Self::Setup => true,
-            Self::Timeout
-            | Self::RedirectRefused(_)
-            | Self::Protocol
-            | Self::HeadersTooLarge
-            | Self::Compressed
-            | Self::ResponseTooLarge { .. } => false,
-        }
-    }
-
     /// What the failure means to whoever called.
     #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::AfterRedirect(cause) => cause.kind(),
             Self::Url(_)
             | Self::MethodRefused
             | Self::Credential
@@ -112,8 +95,35 @@ impl Error {
             | Self::HeadersTooLarge
             | Self::Compressed
             | Self::ResponseTooLarge { .. } => ErrorKind::Upstream,
-            Self::Timeout => ErrorKind::Timeout,
+            Self::ConnectTimeout | Self::Timeout => ErrorKind::Timeout,
             Self::Setup => ErrorKind::Internal,
+        }
+    }
+
+    /// Is it certain that nothing of the request left? Then the app did nothing, whatever the
+    /// method, and the same request may be sent again. False where it cannot be known.
+    #[must_use]
+    pub const fn reached_nobody(&self) -> bool {
+        match self {
+            Self::Url(_)
+            | Self::AddressRefused(_)
+            | Self::PlainHttpRefused
+            | Self::MethodRefused
+            | Self::Credential
+            | Self::RequestTooLarge { .. }
+            | Self::Overloaded
+            | Self::Unresolved
+            | Self::Connect(_)
+            | Self::ConnectTimeout
+            | Self::Tls
+            | Self::Setup => true,
+            Self::Timeout
+            | Self::RedirectRefused(_)
+            | Self::AfterRedirect(_)
+            | Self::Protocol
+            | Self::HeadersTooLarge
+            | Self::Compressed
+            | Self::ResponseTooLarge { .. } => false,
         }
     }
 }
@@ -147,6 +157,9 @@ pub enum RedirectFault {
     /// It carries a user name or password.
     #[error("it carries a user name or password")]
     UserInfo,
+    /// Its path climbs, for a server that reads it differently.
+    #[error("its path climbs")]
+    Path,
     /// Its location is no URL.
     #[error("its location is no url")]
     Location,

@@ -27,7 +27,7 @@ mod target;
 mod tls;
 
 pub use body::Body;
-pub use client::{Client, Request, Response};
+pub use client::{Client, Request, Response, Trace};
 pub use credential::Credential;
 pub use error::{Error, RedirectFault, UrlFault};
 pub use policy::{Allow, HostPort, InvalidHostPort, Limits, Policy};

@@ -1,6 +1,7 @@
 //! Which redirects are followed: those within the origin that the caller named.
 
 use http::{HeaderMap, Method, StatusCode, header};
+use keystile_domain::path::climbs;
 use url::Url;
 
 use crate::{
@@ -43,6 +44,10 @@ pub(crate) fn next(
     }
     if target.origin() != url.origin() {
         return refused(RedirectFault::Origin);
+    }
+    // An app that repeats what it was sent must not lead its caller to where no input could.
+    if climbs(target.path()) {
+        return refused(RedirectFault::Path);
     }
     let becomes_get = match status.as_u16() {
         303 => *method != Method::HEAD,

@@ -17,6 +17,7 @@ use tracing_subscriber::{
 };
 use url::Url;
 
+pub use context::outside;
 pub(crate) use context::{Incoming, exporting, local_or};
 pub use metrics::Metrics;
 pub use traced::traced;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{Router, routing::get};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use keystile_contract::{
     Identity, Transport,
     proto::triggers::v1::{
@@ -26,10 +26,11 @@ use keystile_runtime::{
     http::harden,
     telemetry::{self, Config, traced},
 };
-use keystile_testkit::collector::{Collector, Span};
+use keystile_testkit::collector::{self, Collector};
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, service::Routes, transport::Endpoint};
 use tower::ServiceExt as _;
+use tracing::Span;
 
 const STATUS: &str = "keystile.triggers.v1.TriggerService/GetStatus";
 const OUTSIDE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -82,7 +83,7 @@ async fn request(edge: Router, parents: &[&str]) {
 }
 
 /// The spans from a root of the process to its end, each the parent of the next.
-fn line<'a>(spans: &'a [Span], root: &'a Span) -> Vec<&'a Span> {
+fn line<'a>(spans: &'a [collector::Span], root: &'a collector::Span) -> Vec<&'a collector::Span> {
     let mut line = vec![root];
     while let Some(next) = spans.iter().find(|span| span.parent == line[line.len() - 1].id) {
         line.push(next);
@@ -90,7 +91,7 @@ fn line<'a>(spans: &'a [Span], root: &'a Span) -> Vec<&'a Span> {
     line
 }
 
-fn shape<'a>(line: &[&'a Span]) -> Vec<(&'a str, &'a str)> {
+fn shape<'a>(line: &[&'a collector::Span]) -> Vec<(&'a str, &'a str)> {
     line.iter().map(|span| (span.name.as_str(), span.kind.as_str())).collect()
 }
 
@@ -101,6 +102,10 @@ async fn a_trace_goes_on_within_and_across_processes_and_nothing_is_sent_while_i
 
     request(edge(near()), &[OUTSIDE]).await;
     assert!(far.last().get("traceparent").is_none(), "off: nothing is sent");
+    let mut own = HeaderMap::new();
+    own.insert("traceparent", HeaderValue::from_static(OUTSIDE));
+    telemetry::outside(&Span::current(), &mut own);
+    assert_eq!(own["traceparent"], OUTSIDE, "off: what is sent stays as it is");
 
     let collector = Collector::start().await;
     let config = Config { otlp_endpoint: Some(collector.endpoint()), ..Config::default() };
@@ -128,6 +133,11 @@ async fn a_trace_goes_on_within_and_across_processes_and_nothing_is_sent_while_i
     for parents in [&["canary"][..], &[OUTSIDE, OUTSIDE]] {
         request(edge(near()), parents).await;
     }
+    for name in ["traceparent", "tracestate", "baggage"] {
+        own.insert(name, HeaderValue::from_static("canary"));
+    }
+    telemetry::outside(&Span::none(), &mut own);
+    assert!(own.is_empty(), "outside apps are told the trace of the call or none: {own:?}");
     drain.stop(Duration::from_secs(5), pending()).await;
     // Sends what is left.
     drop(guard);
@@ -152,7 +162,7 @@ async fn a_trace_goes_on_within_and_across_processes_and_nothing_is_sent_while_i
         assert_eq!(edge.attribute("http.route"), "/ask/{token}");
         assert_eq!(edge.attribute("http.response.status_code"), "200");
     }
-    let (continued, roots): (Vec<&Span>, Vec<&Span>) =
+    let (continued, roots): (Vec<&collector::Span>, Vec<&collector::Span>) =
         edges.into_iter().partition(|edge| edge.parent == "00f067aa0ba902b7");
     assert_eq!(continued.len(), 1, "only one was well formed");
     assert_eq!(continued[0].trace, "4bf92f3577b34da6a3ce929d0e0e4736");

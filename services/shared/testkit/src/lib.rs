@@ -25,5 +25,5 @@ pub use postgres::Postgres;
 pub use provider::Provider;
 pub use redis::Redis;
 pub use tls::Authority;
-pub use upstream::Upstream;
+pub use upstream::{Next, Upstream};
 pub use wait::eventually;

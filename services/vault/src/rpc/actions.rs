@@ -2,14 +2,17 @@
 
 use keystile_contract::{
     capability,
-    convert::parse,
+    convert::{duration, parse},
     deadline,
-    proto::vault::v1::{RunActionRequest, RunActionResponse, action_service_server::ActionService},
+    proto::vault::v1::{
+        RunActionRequest, RunActionResponse, UpstreamHeader, action_service_server::ActionService,
+    },
 };
 use tonic::{Request, Response, Status, async_trait};
 use tracing::instrument;
 
 use super::{Actions, refuse};
+use crate::{idempotency::IdempotencyKey, run_action::Asked};
 
 #[async_trait]
 impl ActionService for Actions {
@@ -18,7 +21,7 @@ impl ActionService for Actions {
         &self,
         request: Request<RunActionRequest>,
     ) -> Result<Response<RunActionResponse>, Status> {
-        let asked = deadline::asked(request.metadata().as_ref());
+        let within = deadline::asked(request.metadata().as_ref());
         let now = self.0.clock.now();
         let capability = capability::of_request(request.metadata(), &self.0.seal_keys, now)?;
         let span = tracing::Span::current();
@@ -26,15 +29,20 @@ impl ActionService for Actions {
         span.record("team.id", tracing::field::display(capability.team));
         span.record("component.id", tracing::field::display(&capability.component));
         let request = request.into_inner();
-        let component = parse("component", &request.component)?;
-        let answer = self
-            .0
-            .run_action(&capability, &component, &request.inputs_json, asked)
-            .await
-            .map_err(refuse)?;
+        let asked = Asked {
+            component: parse("component", &request.component)?,
+            inputs: request.inputs_json,
+            idempotency_key: IdempotencyKey::of(request.idempotency_key).map_err(refuse)?,
+            within,
+        };
+        let (answer, replayed) = self.0.run_action(&capability, asked).await.map_err(refuse)?;
+        let header = |(name, value)| UpstreamHeader { name, value };
         Ok(Response::new(RunActionResponse {
             status: answer.status.as_u16().into(),
             outputs_json: answer.outputs,
+            headers: answer.headers.into_iter().map(header).collect(),
+            retry_after: answer.retry_after.map(duration),
+            replayed,
         }))
     }
 }

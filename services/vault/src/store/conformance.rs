@@ -2,6 +2,7 @@
 
 mod apps;
 mod flows;
+mod idempotency;
 mod integrations;
 mod refresh;
 

@@ -5,5 +5,6 @@ pub(crate) mod audit;
 pub(crate) mod connection;
 pub(crate) mod data_key;
 pub(crate) mod flow;
+pub(crate) mod idempotency;
 pub(crate) mod integration;
 pub(crate) mod outbox;

@@ -20,8 +20,9 @@ tokio::task_local! {
     static READ: Arc<AtomicUsize>;
 }
 
-/// Reads of one action: at its start, by the fence, for what is left of its time, by the fence.
-const AT_THE_SECOND_FENCE: usize = 4;
+/// Reads of one action: at its start, by the fence, for what is left of its time before it waits its
+/// turn and before it is sent, by the fence.
+const AT_THE_SECOND_FENCE: usize = 5;
 
 /// Time that passes all at once, so that the lease is over when the fence is asked again.
 struct Jumping(MockClock);

@@ -108,6 +108,8 @@ fn catalog(address: SocketAddr, provider: &Provider) -> Catalog {
         "/status/401:",
         1,
     );
+    let limits = "x-keystile-limits: { concurrency: 1, requests: 3, per: 3600 }\n";
+    let limited = document(address, &schemes("{ type: http, scheme: bearer }")) + limits;
     let closed: SocketAddr = "127.0.0.1:1".parse().expect("an address");
     Catalog::of([
         with("bearer", "{ type: http, scheme: bearer }"),
@@ -117,6 +119,7 @@ fn catalog(address: SocketAddr, provider: &Provider) -> Catalog {
         app("open", &document(address, "")),
         app("refuses", &refusing),
         app("provider", &provider.document()),
+        app("limited", &limited),
         app("inside", &document(closed, &schemes("{ type: http, scheme: bearer }"))),
     ])
 }
@@ -140,6 +143,7 @@ pub(crate) struct World {
     pub(crate) upstream: Upstream,
     pub(crate) provider: Provider,
     pub(crate) issuance: Issuance,
+    pub(crate) largest_answer_bytes: usize,
     entropy: Arc<SeededEntropy>,
     folder: TempDir,
 }
@@ -161,6 +165,7 @@ impl World {
             clock,
             upstream: Upstream::start().await,
             provider: Provider::start().await,
+            largest_answer_bytes: 4096,
             entropy: Arc::new(SeededEntropy::new(1)),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -190,7 +195,8 @@ impl World {
             ..Policy::default()
         };
         let resolver = Arc::new(SystemResolver::new());
-        let config = Config { largest_answer_bytes: 4096, ..Config::default() };
+        let largest_answer_bytes = self.largest_answer_bytes;
+        let config = Config { largest_answer_bytes, ..Config::default() };
         let deps = Deps {
             clock,
             entropy: Arc::clone(&entropy),
@@ -346,6 +352,18 @@ impl Vault {
         })
     }
 
+    /// A request to run the capability's component once for this idempotency key.
+    pub(crate) fn named_request(
+        &self,
+        capability: &Capability,
+        inputs: &Value,
+        idempotency_key: &str,
+    ) -> Request<RunActionRequest> {
+        let mut request = self.run_request(capability, inputs);
+        idempotency_key.clone_into(&mut request.get_mut().idempotency_key);
+        request
+    }
+
     pub(crate) fn run_request(
         &self,
         capability: &Capability,
@@ -354,6 +372,7 @@ impl Vault {
         let mut request = Request::new(RunActionRequest {
             component: capability.component.to_string(),
             inputs_json: inputs.to_string().into_bytes(),
+            ..RunActionRequest::default()
         });
         let keys = SealKeys::derive(Role::Verification, &SEALING_KEYS);
         let sealed = capability.seal(Role::Vault, &keys, self.clock.now()).expect("sealed");

@@ -121,6 +121,34 @@ fn a_path_value_never_leaves_its_segment() {
     assert!(request(&app, &json!({})).is_err());
 }
 
+/// Threat 20: a value of a path, read by the least careful of servers.
+#[test]
+fn no_spelling_of_a_climb_gets_into_a_path() {
+    const DOTS: [&str; 8] =
+        ["..", "%2e%2e", ".%2E", "%252e%252e", "%c0%ae%c0%ae", "%e0%80%ae.", ".", "%2e"];
+    const PARAMETERS: [&str; 7] = ["", ";", ";a", ";a=b;c", "%3b", "%253Ba", " "];
+    const SLASHES: [&str; 7] = ["/", "\\", "%2f", "%5C", "%252f", "%c0%af", "%c1%9c"];
+    let app = app("path", &json!({}));
+    let mut refused = 0;
+    let mut refuse = |value: String| {
+        let outcome = request(&app, &json!({ "a": value }));
+        assert!(outcome.is_err(), "{value:?} became {}", outcome.expect("a request").url);
+        refused += 1;
+    };
+    for dots in DOTS {
+        for parameter in PARAMETERS {
+            let climb = format!("{dots}{parameter}");
+            refuse(climb.clone());
+            for slash in SLASHES {
+                refuse(format!("{climb}{slash}admin"));
+                refuse(format!("a{slash}{climb}"));
+                refuse(format!("a{slash}{climb}{slash}{climb}{slash}admin"));
+            }
+        }
+    }
+    assert!(refused >= 1_000, "{refused}");
+}
+
 #[test]
 fn values_that_are_harmless_apart_cannot_climb_together() {
     let parts = json!({ "parameters": [

@@ -1,6 +1,7 @@
 //! Threats 21 and 22: where the client connects to.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     net::{Ipv4Addr, Ipv6Addr},
 };
@@ -114,7 +115,6 @@ fn spellings(bytes: [u8; 4]) -> Vec<String> {
         format!("{a}.{b}.{lo}"),
         format!("{a}.{b}.{lo:#x}"),
         format!("{dotted}."),
-        format!("{dotted}:8080"),
         full_width,
         percent,
         format!("[::ffff:{dotted}]"),
@@ -132,6 +132,18 @@ fn spellings(bytes: [u8; 4]) -> Vec<String> {
 
 #[tokio::test]
 async fn no_spelling_of_a_forbidden_address_is_dialled() {
+    // Whoever dials an address of this machine after all is heard.
+    let trap = Upstream::start_at("0.0.0.0:0", Router::new()).await;
+    let port = trap.address.port();
+    let trap_v6 = Upstream::start_at(&format!("[::1]:{port}"), Router::new()).await;
+    let heard = || (trap.accepted(), trap_v6.accepted());
+    assert_eq!(
+        send(&client(nets(&["127.0.0.0/8"])), &format!("http://0x7f.1:{port}/")).await,
+        Ok(())
+    );
+    assert_eq!(send(&client(nets(&["::1/128"])), &format!("http://[0::1]:{port}/")).await, Ok(()));
+    assert_eq!(heard(), (1, 1));
+
     let names = Names::new(&[&["127.0.0.1"]]);
     let client = named(keystile_egress::Policy::default(), &names);
     let mut hosts: Vec<String> = FORBIDDEN.iter().copied().flat_map(spellings).collect();
@@ -139,12 +151,13 @@ async fn no_spelling_of_a_forbidden_address_is_dialled() {
         let address: Ipv6Addr = literal.parse().unwrap();
         let segments = address.segments().map(|segment| format!("{segment:04X}"));
         hosts.push(format!("[{literal}]"));
-        hosts.push(format!("[{}]:8443", segments.join(":")));
+        hosts.push(format!("[{}]", segments.join(":")));
     }
+    assert!(hosts.iter().collect::<BTreeSet<_>>().len() >= 750, "{}", hosts.len());
     let mut tried = 0;
     for host in &hosts {
-        for scheme in ["https", "http"] {
-            let Ok(url) = Url::parse(&format!("{scheme}://{host}/")) else {
+        for (scheme, port) in [("https", 443), ("http", 80), ("https", port), ("http", port)] {
+            let Ok(url) = Url::parse(&format!("{scheme}://{host}:{port}/")) else {
                 panic!("{host} is a spelling that the parser does not know");
             };
             let refused = send(&client, url.as_str()).await;
@@ -153,7 +166,8 @@ async fn no_spelling_of_a_forbidden_address_is_dialled() {
             tried += 1;
         }
     }
-    assert!(tried >= 1_000, "{tried}");
+    assert!(tried >= 3_000, "{tried}");
+    assert_eq!(heard(), (1, 1), "somebody was dialled");
     assert_eq!(names.asked(), 0, "a literal was taken for a name");
 }
 

@@ -138,7 +138,7 @@ async fn a_silent_peer_hits_the_time_for_connecting() {
     policy.allow.sockets.push(listener.local_addr().unwrap());
     policy.limits = limits;
     let url = format!("https://{}/", listener.local_addr().unwrap());
-    assert_eq!(fetch(&client(policy), &url).await, Err(Error::Timeout));
+    assert_eq!(fetch(&client(policy), &url).await, Err(Error::ConnectTimeout));
 }
 
 #[tokio::test]

@@ -8,3 +8,4 @@ mod credentials;
 mod proxies;
 mod redirects;
 mod support;
+mod wire;

@@ -1,9 +1,11 @@
 //! Threat 23: where answers send the client.
 
+use std::sync::{Arc, Mutex};
+
 use axum::{
     Router,
     extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode, header::LOCATION},
+    http::{HeaderMap, StatusCode, Uri, header::LOCATION},
     routing::{any, get as on_get},
 };
 use keystile_domain::ErrorKind;
@@ -65,6 +67,56 @@ async fn a_redirect_to_elsewhere_is_refused_and_nobody_is_dialled() {
         assert_eq!(error.kind(), ErrorKind::Upstream);
     }
     assert_eq!((inside.accepted(), other.accepted()), (0, 0));
+}
+
+/// Threat 20: whatever a location is written like, it stays at the origin and does not climb.
+#[tokio::test]
+async fn no_spelling_of_a_location_leads_elsewhere() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let upstream = Upstream::start(redirector().fallback({
+        let seen = Arc::clone(&seen);
+        move |uri: Uri| async move { seen.lock().unwrap().push(uri.path().to_owned()) }
+    }))
+    .await;
+    let other = Upstream::start(Router::new()).await;
+    let client = client(nets(&["127.0.0.0/8", "::1/128"]));
+    let (here, there) = (upstream.address, other.address);
+    let mut locations = Vec::new();
+    for dots in ["..", "%2e%2e", "%252e%252e", ".%2E", "%c0%ae%c0%ae"] {
+        for parameter in [";", ";a=b", "%3b", "%253b", "%20"] {
+            for slash in ["/", "%2f", "\\", "%5c", "%252F"] {
+                locations.push(format!("/a/{dots}{parameter}{slash}admin"));
+                locations.push(format!("a/{dots}{parameter}{slash}admin"));
+                locations.push(format!("http://{here}/a/{dots}{parameter}{slash}admin"));
+            }
+        }
+        locations.push(format!("/a%2f{dots}%2fadmin"));
+        locations.push(format!("/a/{dots}%2fadmin"));
+        locations.push(format!("/a/..%5c{dots}%5cadmin"));
+    }
+    for prefix in
+        ["//", "\\\\", "/\\", "\\/", "http://", "http:\\\\", "HTTP:/\\", "http:////", "\t//"]
+    {
+        locations.push(format!("{prefix}{there}/"));
+        locations.push(format!("{prefix}{there}\\@{here}/"));
+        locations.push(format!("{prefix}{here}@{there}/"));
+        locations.push(format!("{prefix}{here}..;@{there}/"));
+    }
+    assert!(locations.len() >= 400, "{}", locations.len());
+    for location in &locations {
+        let mut request = get(&upstream.url("/"));
+        request.url.query_pairs_mut().append_pair("to", location);
+        let outcome = client.send(request, &Credential::Bearer("swordfish".into())).await;
+        assert!(matches!(outcome, Err(Error::RedirectRefused(_))), "{location:?}: {outcome:?}");
+    }
+    assert_eq!((other.accepted(), seen.lock().unwrap().len()), (0, 0));
+    // What the parser itself resolves says no more than where it leads.
+    for (location, path) in [("/a/../b", "/b"), ("/a/%2e%2e/c", "/c"), ("/a;b/c", "/a;b/c")] {
+        let mut request = get(&upstream.url("/"));
+        request.url.query_pairs_mut().append_pair("to", location);
+        client.send(request, &Credential::None).await.unwrap();
+        assert_eq!(seen.lock().unwrap().pop().as_deref(), Some(path));
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::SystemEntropy;
 
 const PARENT: HeaderName = HeaderName::from_static("traceparent");
 const STATE: HeaderName = HeaderName::from_static("tracestate");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// The part of the traces that begin here or outside that are kept. Belongs to the global
 /// subscriber, and is as global: set when that exports spans.
@@ -59,6 +60,16 @@ pub(super) fn inject(span: &Span, headers: &mut HeaderMap) {
     headers.remove(PARENT);
     headers.remove(STATE);
     TraceContextPropagator::new().inject_context(&span.context(), &mut Carrier(headers));
+}
+
+/// Tells an outside app which trace `span` belongs to, and nothing else of it. Where no traces are
+/// exported, the headers stay as they are.
+pub fn outside(span: &Span, headers: &mut HeaderMap) {
+    if exporting() {
+        inject(span, headers);
+        headers.remove(STATE);
+        headers.remove(BAGGAGE);
+    }
 }
 
 fn extract(headers: &HeaderMap, from: Incoming, ratio: f64) -> Option<Context> {
