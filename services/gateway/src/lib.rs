@@ -4,13 +4,14 @@
 //! The routes of `/api/v1`, the way a key is read from a request (`auth`), enforcement (`enforce`:
 //! nothing about a component happens without a permit that only it can make), the stable codes of
 //! every error (`code`), and the OpenAPI document (`openapi`), which is generated from the handlers
-//! and that table. And the pages on which a person connects an account (`connect`), which are the
-//! only ones that answer a browser, with HTML whatever happens. It stores nothing.
+//! and that table. And the pages on which a person connects an account (`connect`): they answer in
+//! HTML whatever happens. It stores nothing.
 //!
 //! # What it never does
-//! It never decides about a key (verification does), never sees a credential (vault injects it),
-//! never holds a sealing key or a database connection, and passes no header of a request on to any
-//! service: `keystile-*` metadata is only ever what verification sealed.
+//! It never decides about a key (verification does), never sees a credential (vault injects it; the
+//! one-use code of a provider passes through and is worthless without vault), never holds a sealing
+//! key or a database connection, and passes no header of a request on to any service but the cookie
+//! of a connect flow to vault: `keystile-*` metadata is only ever what verification sealed.
 //!
 //! # The way of one run
 //! 1. [`keystile_runtime::http::harden`] gives the request an id, bounds it and refuses repeated
