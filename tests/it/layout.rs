@@ -142,7 +142,8 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Words that may stand only in files whose path contains one of the fragments.
 const WORDS: &[(&str, &[&str])] = &[
     ("sea_orm::", &["/store/", "/store.rs", "/shared/sql/", "/tests/"]),
-    // The console's REST handlers and its peers are the adapters to other roles' messages.
+    // The console's REST handlers and its peers are the adapters to other roles' messages, and so
+    // are the gateway's pages of connect flows.
     (
         "keystile_contract::proto",
         &[
@@ -150,6 +151,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "/client",
             "/console/src/rest",
             "/console/src/peers",
+            "/gateway/src/connect",
             "/shared/",
             "/tests/",
             "/benches/",

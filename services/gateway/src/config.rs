@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use ipnet::IpNet;
 use keystile_domain::InvalidSetting;
 use serde::Deserialize;
+use url::Url;
 
 /// How the gateway listens and what it bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,7 +13,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Where clients reach it, for the OpenAPI document: `https://gateway.example.com`.
+    /// Where clients reach it, `https://gateway.example.com`: for the OpenAPI document, for
+    /// the links of connect flows, and to know whether browsers come over TLS.
     pub public_url: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed. Empty: the socket's peer is the client.
     pub trusted_proxies: Vec<IpNet>,
@@ -57,7 +59,8 @@ impl Config {
             |field, problem| Err(InvalidSetting { section: "gateway", field, rule: problem });
         if let Some(url) = &self.public_url {
             let uri = url.parse::<http::Uri>().ok().filter(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none()
+                let web = matches!(uri.scheme_str(), Some("http" | "https"));
+                web && uri.query().is_none() && Url::parse(url).is_ok()
             });
             if uri.is_none() {
                 return fault("public_url", "must be an http or https URL without a query");

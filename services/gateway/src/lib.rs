@@ -4,12 +4,14 @@
 //! The routes of `/api/v1`, the way a key is read from a request (`auth`), enforcement (`enforce`:
 //! nothing about a component happens without a permit that only it can make), the stable codes of
 //! every error (`code`), and the OpenAPI document (`openapi`), which is generated from the handlers
-//! and that table. It stores nothing.
+//! and that table. And the pages on which a person connects an account (`connect`): they answer in
+//! HTML whatever happens. It stores nothing.
 //!
 //! # What it never does
-//! It never decides about a key (verification does), never sees a credential (vault injects it),
-//! never holds a sealing key or a database connection, and passes no header of a request on to any
-//! service: `keystile-*` metadata is only ever what verification sealed.
+//! It never decides about a key (verification does), never sees a credential (vault injects it; the
+//! one-use code of a provider passes through and is worthless without vault), never holds a sealing
+//! key or a database connection, and passes no header of a request on to any service but the cookie
+//! of a connect flow to vault: `keystile-*` metadata is only ever what verification sealed.
 //!
 //! # The way of one run
 //! 1. [`keystile_runtime::http::harden`] gives the request an id, bounds it and refuses repeated
@@ -30,6 +32,7 @@
 mod auth;
 mod code;
 mod config;
+mod connect;
 mod deadline;
 mod discover;
 mod docs;
@@ -56,16 +59,22 @@ use axum::{
 };
 use keystile_apps::Apps;
 use keystile_catalog::Catalog;
-use keystile_contract::{Transport, proto::vault::v1::action_service_client::ActionServiceClient};
+use keystile_contract::{
+    Transport,
+    proto::vault::v1::{
+        action_service_client::ActionServiceClient, connect_service_client::ConnectServiceClient,
+    },
+};
 use keystile_domain::{Clock, InvalidSetting};
 use keystile_runtime::http::{client_ip, harden};
+use time::OffsetDateTime;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use crate::{
     code::Code,
     config::{Config, Limits},
 };
-use crate::{deadline::Deadline, enforce::Enforcer};
+use crate::{connect::Site, deadline::Deadline, enforce::Enforcer};
 
 /// What an app may answer, as vault passes it on; egress bounds it further.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -112,6 +121,8 @@ struct Inner {
     apps: Apps,
     enforcer: Arc<Enforcer>,
     vault: ActionServiceClient<Transport>,
+    connects: ConnectServiceClient<Transport>,
+    site: Site,
     document: Bytes,
 }
 
@@ -130,13 +141,16 @@ pub fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         apps.clone(),
         Arc::clone(&deps.clock),
     );
+    let connects = ConnectServiceClient::new(deps.vault.clone());
     let vault = ActionServiceClient::new(deps.vault).max_decoding_message_size(MAX_ANSWER_BYTES);
     Ok(Service(Arc::new(Inner {
+        site: Site::of(&config),
         config,
         clock: deps.clock,
         apps,
         enforcer: Arc::new(enforcer),
         vault,
+        connects,
         document: document.into(),
     })))
 }
@@ -149,6 +163,8 @@ fn described(public_url: Option<&str>) -> (Router<Service>, utoipa::openapi::Ope
         .routes(routes!(discover::list))
         .routes(routes!(discover::details))
         .routes(routes!(run::run))
+        .routes(routes!(connect::open, connect::begin))
+        .routes(routes!(connect::complete))
         .routes(routes!(openapi::openapi))
         .routes(routes!(docs::docs))
         .routes(routes!(docs::page))
@@ -163,7 +179,7 @@ impl Service {
     pub fn router(&self) -> Router {
         let (router, _) = described(None);
         let hardened = harden(router.with_state(self.clone()), &self.limits());
-        hardened.layer(from_fn(options))
+        hardened.layer(from_fn(options)).layer(from_fn(connect::pages))
     }
 
     /// What one request and one connection may take.
@@ -197,6 +213,18 @@ impl Service {
 
     fn vault(&self) -> &ActionServiceClient<Transport> {
         &self.0.vault
+    }
+
+    fn connects(&self) -> &ConnectServiceClient<Transport> {
+        &self.0.connects
+    }
+
+    fn site(&self) -> &Site {
+        &self.0.site
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        self.0.clock.now()
     }
 
     fn document(&self) -> Bytes {

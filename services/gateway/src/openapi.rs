@@ -19,6 +19,7 @@ use utoipa::{
 use crate::{
     Service, auth,
     code::{self, Code},
+    connect,
 };
 
 #[derive(OpenApi)]
@@ -26,13 +27,15 @@ use crate::{
     info(
         title = "Keystile gateway",
         description = "Run the actions of connected apps with a scoped key. Every error is an \
-                       `application/problem+json` document with a stable `code`.",
+                       `application/problem+json` document with a stable `code`, but for the \
+                       pages under `/connect/`, which answer people.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemDocument, FaultDocument)),
     tags(
         (name = "key", description = "The key itself."),
         (name = "components", description = "What the key may use."),
+        (name = "connect", description = "Pages on which a person connects an account."),
         (name = "service", description = "Open to everybody.")
     )
 )]
@@ -61,6 +64,9 @@ pub(crate) struct KeyProblems;
 
 /// The problems of routes that take a key and name a component.
 pub(crate) struct ComponentProblems;
+
+/// The pages of a flow that did not go on.
+pub(crate) struct ConnectPages;
 
 /// The problems of a run.
 pub(crate) struct RunProblems;
@@ -92,6 +98,18 @@ impl IntoResponses for ComponentProblems {
 impl IntoResponses for RunProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&code::of_run())
+    }
+}
+
+impl IntoResponses for ConnectPages {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let described = connect::STATUSES.map(|status| {
+            let reason = status.canonical_reason().unwrap_or_default();
+            let page = ResponseBuilder::new().content("text/html", Content::new(None::<Ref>));
+            let page = page.description(format!("{reason}, as a page for a person."));
+            (status.as_u16().to_string(), RefOr::T(page.build()))
+        });
+        described.into()
     }
 }
 

@@ -6,13 +6,18 @@ use std::collections::BTreeSet;
 use keystile_domain::Refusal;
 use serde_json::{Value, json};
 
-use crate::support::{World, config};
+use crate::{
+    connects::INTEGRATION,
+    support::{World, config},
+};
 
-const ROUTES: [&str; 11] = [
+const ROUTES: [&str; 14] = [
     "get /api/v1/components/apps",
     "get /api/v1/components/details/{componentId}",
     "get /api/v1/components/list",
     "get /api/v1/me",
+    "get /connect/callback/{integrationId}",
+    "get /connect/{integrationId}",
     "get /docs",
     "get /docs/",
     "get /docs/{file}",
@@ -20,6 +25,7 @@ const ROUTES: [&str; 11] = [
     "get /openapi.json",
     "get /readyz",
     "post /api/v1/components/{componentId}/run",
+    "post /connect/{integrationId}",
 ];
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "trace"];
@@ -31,7 +37,8 @@ async fn the_document_has_every_route_and_no_other() {
     for (path, item) in world.document["paths"].as_object().unwrap() {
         let concrete = path
             .replace("{componentId}", "action.sandbox.echo")
-            .replace("{file}", "swagger-ui.css");
+            .replace("{file}", "swagger-ui.css")
+            .replace("{integrationId}", INTEGRATION);
         for method in METHODS {
             let operation = item.get(method);
             let answer = world.send(&method.to_uppercase(), &concrete, &[], "").await;

@@ -18,6 +18,7 @@ use keystile_contract::{
         vault::v1::{
             RunActionRequest, RunActionResponse,
             action_service_server::{ActionService, ActionServiceServer},
+            connect_service_server::ConnectServiceServer,
         },
         verification::v1::{
             Allowed, Refused, VerifyRequest, VerifyResponse, VerifyStreamRequest,
@@ -40,7 +41,9 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Response, Status, metadata::MetadataMap, service::Routes};
+
+use crate::connects::Connects;
 
 /// A token that the double of verification takes for a key with [`GRANTED`].
 pub(crate) const TOKEN: &str = "ks_dev_canaryCanaryCanaryCanary";
@@ -56,7 +59,7 @@ pub(crate) const NOT_GRANTED: &str = "action.sandbox.who-am-i";
 pub(crate) const ECHO: &str = "/api/v1/components/action.sandbox.echo/run";
 
 const SEALING_KEYS: [(u32, [u8; 32]); 1] = [(1, [5; 32])];
-const NOW: time::OffsetDateTime = time::macros::datetime!(2026-01-01 12:00 UTC);
+pub(crate) const NOW: time::OffsetDateTime = time::macros::datetime!(2026-01-01 12:00 UTC);
 
 pub(crate) fn at(seq: u64) -> Position {
     Position { history: History { database: [9; 16], timeline: 0 }, seq }
@@ -228,6 +231,10 @@ impl Answer {
         value
     }
 
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).expect("UTF-8")
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
@@ -250,6 +257,8 @@ pub(crate) struct World {
     pub(crate) service: Service,
     /// The OpenAPI document, as it is served.
     pub(crate) document: Value,
+    /// Vault's connect flows.
+    pub(crate) connects: Connects,
     address: SocketAddr,
     doubles: Double,
     drain: Drain,
@@ -280,6 +289,7 @@ impl World {
             ran: Mutex::default(),
             stuck: Mutex::default(),
         }));
+        let connects = Connects::default();
         let identity = Identity::Role(Role::Gateway);
         let deps = Deps {
             clock: Arc::new(MockClock::default()),
@@ -288,7 +298,11 @@ impl World {
                 VerificationServiceServer::new(doubles.clone()),
                 identity.clone(),
             ),
-            vault: transport::local(ActionServiceServer::new(doubles.clone()), identity),
+            vault: transport::local(
+                Routes::new(ActionServiceServer::new(doubles.clone()))
+                    .add_service(ConnectServiceServer::new(connects.clone())),
+                identity,
+            ),
             catalog: Catalog::shipped().with_sandbox(&"http://127.0.0.1:9".parse().expect("a URL")),
         };
         let service = keystile_gateway::build(config, deps).expect("built");
@@ -296,7 +310,7 @@ impl World {
         let address = listener.local_addr().expect("an address");
         let drain = Drain::new();
         tokio::spawn(serve(listener, service.router(), drain.clone(), service.limits()));
-        let mut world = Self { service, document: Value::Null, address, doubles, drain };
+        let mut world = Self { service, document: Value::Null, connects, address, doubles, drain };
         let document = b"GET /openapi.json HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
         world.document = world.raw(document).await.json();
         world
