@@ -3,6 +3,8 @@
 mod access;
 mod api;
 mod audit;
+mod connections;
+mod integrations;
 mod issuance;
 mod store;
 mod vault;
