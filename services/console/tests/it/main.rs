@@ -6,6 +6,7 @@ mod audit;
 mod connections;
 mod integrations;
 mod issuance;
+mod keys;
 mod store;
 mod vault;
 mod world;
