@@ -57,10 +57,22 @@ async fn no_secret_is_in_any_answer_log_or_database_file() {
         .post(&format!("/api/manage/v1/connections/{canary_connection}/test"), &json!({}))
         .await;
     let _ = manage.patch(&path, &json!({"name": "renamed"})).await.expect(200);
+    let client_secret = "canary-client-secret-Hq7tB4wY";
+    let client = json!({
+        "appKey": "sandbox", "name": "canary", "clientId": "a client",
+        "clientSecret": client_secret,
+    });
+    let made = manage.post("/api/manage/v1/integrations", &client).await.expect(201);
+    let own = format!("/api/manage/v1/integrations/{}", made.json["id"].as_str().expect("an id"));
+    let changed = json!({"clientSecret": client_secret});
+    let _ = manage.patch(&own, &changed).await.expect(200);
+    let _ = manage.patch(&own, &json!({"clientSecret": [client_secret]})).await.expect(422);
+    let _ = manage.post(&format!("{own}/check"), &json!({})).await.expect(200);
+    let _ = manage.get("/api/manage/v1/integrations").await.expect(200);
 
     let mut secrets: Vec<String> =
         tokens.iter().map(|token| token[token.len() - 51..].to_owned()).collect();
-    secrets.push(canary.to_owned());
+    secrets.extend([canary, client_secret].map(str::to_owned));
     secrets.push(teams[0].token["ksm_".len()..].to_owned());
     secrets.push(cluster.demo("KEYSTILE_DEMO_SANDBOX_TOKEN"));
     let mut sinks: Vec<(String, Vec<u8>)> = cluster.answers()[minted..]

@@ -14,7 +14,7 @@ fn body(route: &str) -> Value {
         Some("{appKey}") => {
             json!({"connectionId": null, "allowedComponents": ["action.sandbox.echo"]})
         }
-        Some("{id}") => json!({"name": "renamed"}),
+        Some("{id}" | "connect") => json!({"name": "renamed"}),
         _ => json!({}),
     }
 }
@@ -42,6 +42,9 @@ async fn every_route_answers_a_foreign_id_as_an_unknown_one() {
     let theirs = cluster.console().with_token(&teams[1].token);
     let connection = cluster.sandbox_connection(&theirs).await;
     let (key, token) = cluster.key(&theirs, &connection, &["action.sandbox.echo"]).await;
+    let client = json!({"appKey": "sandbox", "name": "ours", "clientId": "a client"});
+    let made = theirs.post("/api/manage/v1/integrations", &client).await.expect(201);
+    let integration = made.json["id"].as_str().expect("an id").to_owned();
     let tokens = theirs.get("/api/manage/v1/tokens").await.expect(200);
     let management = tokens.json["items"][0]["id"].as_str().expect("an id").to_owned();
     let revoked =
@@ -52,6 +55,7 @@ async fn every_route_answers_a_foreign_id_as_an_unknown_one() {
     let ids = BTreeMap::from([
         ("/keys/", (key.clone(), "key_00000000000000000000000000")),
         ("/connections/", (connection.clone(), "conn_00000000000000000000000000")),
+        ("/integrations/", (integration.clone(), "int_00000000000000000000000000")),
         ("/tokens/", (management, "mtok_00000000000000000000000000")),
         ("/cuts/", (operation, "op_00000000000000000000000000")),
         ("/teams/", (teams[1].id.clone(), "team_00000000000000000000000000")),
@@ -84,14 +88,18 @@ async fn every_route_answers_a_foreign_id_as_an_unknown_one() {
             tried += 1;
         }
     }
-    assert!(tried >= 15, "only {tried} routes with an id were found");
+    assert!(tried >= 27, "only {tried} routes with an id were found");
     println!("{tried} route and verb pairs with a foreign id");
 
     // Nothing of the other team moved, and nothing of it is listed.
     let _ = cluster.gateway().with_token(&token).get("/api/v1/me").await.expect(200);
-    for path in ["keys", "connections", "audit", "tokens"] {
+    let own = format!("/api/manage/v1/integrations/{integration}");
+    let still = theirs.get(&own).await.expect(200);
+    assert_eq!((&still.json["version"], &still.json["status"]), (&json!(1), &json!("draft")));
+    let matching = "apps/sandbox/connections?component=action.sandbox.echo";
+    for path in ["keys", "connections", "integrations", matching, "audit", "tokens"] {
         let list = mine.get(&format!("/api/manage/v1/{path}")).await.expect(200);
-        for id in [&key, &connection, &teams[1].id] {
+        for id in [&key, &connection, &integration, &teams[1].id] {
             assert!(!list.text.contains(id.as_str()), "{path}: {}", list.text);
         }
     }

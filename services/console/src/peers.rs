@@ -10,15 +10,17 @@ use keystile_contract::{
             team_service_client::TeamServiceClient,
         },
         vault::v1::{
-            app_service_client::AppServiceClient,
+            app_service_client::AppServiceClient, connect_service_client::ConnectServiceClient,
             connection_service_client::ConnectionServiceClient,
+            integration_service_client::IntegrationServiceClient,
         },
     },
 };
 use keystile_domain::{Actor, Clock, ErrorKind, Role, TeamId, name::Name};
 use tonic::{Request, Response, Status};
 
-/// What a page of 200 keys with the most grants can weigh.
+/// What a page of 200 keys with the most grants, or of 200 connections with the most problems, can
+/// weigh.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// How long after its deadline a call is given up although the other side, which enforces the
@@ -55,7 +57,15 @@ impl Peers {
     }
 
     pub(crate) fn connections(&self) -> ConnectionServiceClient<Transport> {
-        ConnectionServiceClient::new(self.vault.clone())
+        ConnectionServiceClient::new(self.vault.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    pub(crate) fn integrations(&self) -> IntegrationServiceClient<Transport> {
+        IntegrationServiceClient::new(self.vault.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    pub(crate) fn connects(&self) -> ConnectServiceClient<Transport> {
+        ConnectServiceClient::new(self.vault.clone())
     }
 
     pub(crate) fn own_apps(&self) -> AppServiceClient<Transport> {

@@ -5,7 +5,9 @@ mod audit;
 mod connections;
 mod cuts;
 mod extract;
+mod integrations;
 mod keys;
+mod member;
 mod openapi;
 mod operator;
 mod outcome;
@@ -52,6 +54,13 @@ pub(crate) fn router(service: &Service) -> Router {
         .routes(routes!(connections::list, connections::create))
         .routes(routes!(connections::show, connections::delete))
         .routes(routes!(connections::test))
+        .routes(routes!(connections::matches::list))
+        .routes(routes!(integrations::list, integrations::create))
+        .routes(routes!(integrations::show, integrations::update, integrations::delete))
+        .routes(routes!(integrations::check))
+        .routes(routes!(integrations::disable))
+        .routes(routes!(integrations::enable))
+        .routes(routes!(integrations::connect::start))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(team::show))

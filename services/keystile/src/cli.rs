@@ -7,6 +7,8 @@ mod audit;
 mod client;
 mod connections;
 mod cuts;
+mod input;
+mod integrations;
 mod keys;
 mod output;
 mod profile;
@@ -52,6 +54,9 @@ pub enum Command {
     /// Linked accounts
     #[command(subcommand)]
     Connections(connections::Command),
+    /// Your own OAuth clients, and connecting accounts through them
+    #[command(subcommand)]
+    Integrations(integrations::Command),
     /// The team; and, for the operator, plans and suspension
     #[command(subcommand)]
     Teams(teams::Command),
@@ -77,6 +82,7 @@ pub async fn run(command: Command, options: Options, data_dir: &Path) -> anyhow:
         Command::Keys(command) => keys::run(command, &client, output).await,
         Command::Apps(command) => apps::run(command, &client, output).await,
         Command::Connections(command) => connections::run(command, &client, output).await,
+        Command::Integrations(command) => integrations::run(command, &client, output).await,
         Command::Teams(command) => teams::run(command, &client, output).await,
         Command::Tokens(command) => tokens::run(command, &client, output).await,
         Command::Audit(arguments) => audit::run(arguments, &client, output).await,
@@ -133,9 +139,26 @@ mod tests {
             "connections create --app sandbox --name demo --bearer-file -",
             "connections create --app x --name demo --username ada --password-file -",
             "connections create --app x --name d --api-key-file f --variable shop=acme",
+            "connections create --app x --name d --field key=f site=-",
+            "connections create --app x --name d --field key=f --field site=g",
+            "connections create --app x --name d --integration int_1",
             "connections list --app sandbox",
             "connections test conn_1",
             "connections delete conn_1 --yes",
+            "apps connections sandbox --component action.sandbox.echo action.sandbox.add",
+            "integrations create --app slack --name ours --client-id c --client-secret-file -",
+            "integrations create --app x --name ours --client-id c --grant client_credentials \
+             --client-secret-file f --scope a b --return-url https://a.example/",
+            "integrations list --app slack",
+            "integrations show int_1",
+            "integrations update int_1 --name n --client-id c --client-secret-file f --version 3",
+            "integrations update int_1 --no-client-secret --default-scopes --no-return-urls",
+            "integrations check int_1",
+            "integrations disable int_1 --yes",
+            "integrations enable int_1",
+            "integrations delete int_1 -y",
+            "integrations connect int_1 --name Ada --variable shop=acme",
+            "integrations connect int_1 --connection conn_1 --return-url https://a.example/",
             "teams show",
             "teams set-plan team_1 --name small --max-keys 5",
             "teams set-plan team_1 --name none --no-api-access --operator-token x",
@@ -164,6 +187,16 @@ mod tests {
             "connections create --app sandbox --name demo",
             "connections create --app sandbox --name demo --bearer-token secret",
             "connections create --app s --name d --bearer-file a --api-key-file b",
+            "connections create --app s --name d --field a=b --integration int_1",
+            "apps connections sandbox",
+            "integrations create --app s --name d --client-id c --client-secret s3cret",
+            "integrations create --app s --name d --client-id c --grant password",
+            "integrations update int_1 --client-secret-file f --no-client-secret",
+            "integrations update int_1 --scope a --default-scopes",
+            "integrations update int_1 --version 0 --name n",
+            "integrations connect int_1",
+            "integrations connect int_1 --name a --connection conn_1",
+            "integrations connect int_1 --connection conn_1 --variable a=b",
             "tokens create --name ci --role king",
         ] {
             let refused = parse(line).expect_err(line);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State};
-use keystile_catalog::{App, AuthScheme, Catalog, Component, KeyPlace, Server};
+use keystile_catalog::{App, AuthScheme, Catalog, Component, KeyPlace, OAuth2, Server};
 use keystile_contract::Failure;
 use keystile_domain::{AppKey, Permission};
 use keystile_runtime::Problem;
@@ -48,36 +48,82 @@ pub(super) enum Scheme {
     },
     /// Several secrets, all of them together.
     Fields {
-        /// What each is called.
-        labels: Vec<String>,
+        /// Each of them.
+        fields: Vec<SchemeField>,
     },
     /// User and password.
     Basic,
     /// A token in `Authorization`.
     Bearer,
-    /// OAuth 2.
-    Oauth2 { scopes: Vec<String> },
-    /// `OpenID` Connect.
+    /// OAuth 2, through an integration.
+    #[serde(rename_all = "camelCase")]
+    Oauth2 {
+        /// What the app offers: `authorization_code`, `client_credentials`.
+        grant_types: Vec<&'static str>,
+        /// What can be asked for.
+        scopes: Vec<Scope>,
+    },
+    /// `OpenID` Connect, through an integration. Its provider says what it offers only when an
+    /// integration is checked.
     OpenIdConnect { url: String },
+}
+
+/// One secret of several.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuthField)]
+pub(super) struct SchemeField {
+    /// What the app's document calls it: its name in `credential.fields`.
+    label: String,
+    /// `header` or `query`.
+    place: &'static str,
+    /// The header or parameter.
+    name: String,
+}
+
+/// A permission that can be asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuthScope)]
+pub(super) struct Scope {
+    scope: String,
+    /// What it allows, as the app's document says; may be empty.
+    description: String,
+}
+
+const fn place(place: KeyPlace) -> &'static str {
+    match place {
+        KeyPlace::Header => "header",
+        KeyPlace::Query => "query",
+    }
+}
+
+fn grant_types(oauth: &OAuth2) -> Vec<&'static str> {
+    let code = oauth.authorization_code.as_ref().map(|_| "authorization_code");
+    let client = oauth.client_credentials.as_ref().map(|_| "client_credentials");
+    code.into_iter().chain(client).collect()
 }
 
 impl Scheme {
     fn of(scheme: &AuthScheme) -> Self {
         match scheme {
-            AuthScheme::ApiKey { place, name } => Self::ApiKey {
-                place: match place {
-                    KeyPlace::Header => "header",
-                    KeyPlace::Query => "query",
-                },
-                name: name.clone(),
-            },
+            AuthScheme::ApiKey { place: at, name } => {
+                Self::ApiKey { place: place(*at), name: name.clone() }
+            }
             AuthScheme::Fields(fields) => {
-                Self::Fields { labels: fields.iter().map(|field| field.label.clone()).collect() }
+                let fields = fields.iter().map(|field| SchemeField {
+                    label: field.label.clone(),
+                    place: place(field.place),
+                    name: field.name.clone(),
+                });
+                Self::Fields { fields: fields.collect() }
             }
             AuthScheme::Basic => Self::Basic,
             AuthScheme::Bearer => Self::Bearer,
             AuthScheme::OAuth2(oauth) => {
-                Self::Oauth2 { scopes: oauth.scopes().into_keys().map(str::to_owned).collect() }
+                let scopes = oauth.scopes().into_iter().map(|(scope, description)| Scope {
+                    scope: scope.to_owned(),
+                    description: description.to_owned(),
+                });
+                Self::Oauth2 { grant_types: grant_types(oauth), scopes: scopes.collect() }
             }
             AuthScheme::OpenIdConnect(connect) => {
                 Self::OpenIdConnect { url: connect.url.to_string() }
@@ -217,4 +263,68 @@ pub(super) async fn show(
         server_variables: variables.collect(),
         components: app.components.values().map(ComponentView::of).collect(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const DOCUMENT: &str = r#"
+openapi: 3.1.0
+info: { title: All, version: "1" }
+servers: [{ url: "https://api.example.com" }]
+paths:
+  /me:
+    get:
+      operationId: me
+      security:
+        - oauth: [read]
+        - bearer: []
+        - site: []
+          key: []
+      responses: { "200": { description: You. } }
+components:
+  securitySchemes:
+    bearer: { type: http, scheme: bearer }
+    key: { type: apiKey, in: header, name: X-Key }
+    site: { type: apiKey, in: query, name: site_id }
+    oauth:
+      type: oauth2
+      flows:
+        authorizationCode:
+          authorizationUrl: https://example.com/authorize
+          tokenUrl: https://example.com/token
+          scopes: { read: Read all of it., write: "" }
+        clientCredentials:
+          tokenUrl: https://example.com/token
+          scopes: { read: Read all of it. }
+"#;
+
+    #[test]
+    fn an_app_says_how_it_is_connected() {
+        let key = "all".parse().expect("a key");
+        let (app, _) = App::parse(key, DOCUMENT).expect("an app");
+        let told = serde_json::to_value(AppSummary::of(&app)).expect("JSON");
+        let expected = json!([
+            {"type": "bearer"},
+            {
+                "type": "oauth2",
+                "grantTypes": ["authorization_code", "client_credentials"],
+                "scopes": [
+                    {"scope": "read", "description": "Read all of it."},
+                    {"scope": "write", "description": ""},
+                ],
+            },
+            {
+                "type": "fields",
+                "fields": [
+                    {"label": "key", "place": "header", "name": "X-Key"},
+                    {"label": "site", "place": "query", "name": "site_id"},
+                ],
+            },
+        ]);
+        assert_eq!(told["authSchemes"], expected);
+    }
 }

@@ -1,8 +1,12 @@
-//! `/keys`: what a team does with its keys. Issuance decides; this tells.
+//! `/keys`: what a team does with its keys. Issuance decides; this tells, with how the connections
+//! behind them are.
 
 mod body;
 mod change;
+mod health;
 mod view;
+
+use std::slice;
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use keystile_contract::convert;
@@ -40,7 +44,7 @@ const UPDATE_NAMES: &[(&str, &str)] =
 /// The same of a grant, whose app is in the path.
 const GRANT_NAMES: &[(&str, &str)] = &[("grant", "")];
 
-/// Lists keys that are not deleted.
+/// Lists keys that are not deleted, each with the state of the connections that it uses.
 #[utoipa::path(
     get, path = "/keys", operation_id = "listKeys", tag = "keys", params(ListKeys),
     responses((status = OK, body = Page<KeyView>), Problems)
@@ -65,7 +69,9 @@ pub(super) async fn list(
     let request = peers.request(Role::Issuance, &caller.actor, message)?;
     let answer = peers.answer(peers.keys().list_keys(request)).await;
     let page = answer.map_err(problem::of_page)?;
-    let keys = page.keys.into_iter().map(|key| KeyView::of(Some(key))).collect::<Result<_, _>>()?;
+    let keys = page.keys.into_iter().map(|key| KeyView::of(Some(key)));
+    let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
+    health::fill(&service, &caller, &mut keys).await;
     Ok(Json(Page::new(keys, page.next_page_token)))
 }
 
@@ -92,7 +98,7 @@ pub(super) async fn create(
     Changed::answer(StatusCode::CREATED, created.key, Some(created.token), created.outcome)
 }
 
-/// One key.
+/// One key, with the state of the connections that it uses.
 #[utoipa::path(
     get, path = "/keys/{id}", operation_id = "getKey", tag = "keys",
     params(("id" = String, Path, description = "`key_…`")),
@@ -110,7 +116,9 @@ pub(super) async fn show(
     let request = peers.request(Role::Issuance, &caller.actor, message)?;
     let answer = peers.answer(peers.keys().get_key(request)).await;
     let found = answer.map_err(|failure| problem::of(failure, &[]))?;
-    Ok(Json(KeyView::of(found.key)?))
+    let mut key = KeyView::of(found.key)?;
+    health::fill(&service, &caller, slice::from_mut(&mut key)).await;
+    Ok(Json(key))
 }
 
 /// Changes name, description, expiry, IP list or limits. What is absent stays.

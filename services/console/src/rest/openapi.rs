@@ -15,7 +15,8 @@ use utoipa::{
 #[openapi(
     info(
         title = "Keystile management API",
-        description = "Manage a team's keys and connections with a management token, `ksm_…`. \
+        description = "Manage a team's keys, connections and OAuth clients with a management \
+                       token, `ksm_…`. \
                        Every error is an `application/problem+json` document with a stable `code`. \
                        An id that is malformed, unknown or another team's is 404 `not_found`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -25,6 +26,8 @@ use utoipa::{
         (name = "keys", description = "Keys, their grants, and the cuts that stop them."),
         (name = "apps", description = "What a grant can name."),
         (name = "connections", description = "Linked accounts. No answer carries a credential."),
+        (name = "integrations", description = "A team's own OAuth clients, and the way of a \
+            person's browser to a connected account. No answer carries a client secret."),
         (name = "tokens", description = "Management tokens."),
         (name = "team", description = "The team, and its trail."),
         (name = "operator", description = "For whoever runs the installation.")
@@ -68,10 +71,16 @@ impl IntoResponses for Problems {
             (
                 "409",
                 "`key_revoked`, `rotation_in_progress`, `no_overlap`, `operation_repeated`, \
-                 `operation_reused`, `connection_unusable`",
+                 `operation_reused`, `connection_unusable`, `integration_not_configured`, \
+                 `integration_in_use`, `integration_changed`",
             ),
             ("422", "`invalid_request`, with the JSON pointer of each bad member"),
             ("429", "`key_limit_reached`"),
+            (
+                "502",
+                "`provider_error`, `upstream_unreachable`, `address_refused`: the outside app or \
+                 its provider did not do its part",
+            ),
             ("503", "`unavailable`: a service is down; retry"),
             ("504", "`timeout`: the outcome is unknown; `operationId` names the change"),
         ];

@@ -12,6 +12,11 @@ pub(super) struct PageSize(u32);
 impl PageSize {
     const MOST: u32 = 200;
 
+    /// `size`, if a page can have so many.
+    pub(super) fn new(size: u32) -> Option<Self> {
+        (1..=Self::MOST).contains(&size).then_some(Self(size))
+    }
+
     /// The number.
     pub(super) const fn get(self) -> u32 {
         self.0
@@ -27,11 +32,7 @@ impl Default for PageSize {
 impl<'de> Deserialize<'de> for PageSize {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let size = u32::deserialize(from)?;
-        if (1..=Self::MOST).contains(&size) {
-            Ok(Self(size))
-        } else {
-            Err(serde::de::Error::custom("must be between 1 and 200"))
-        }
+        Self::new(size).ok_or_else(|| serde::de::Error::custom("must be between 1 and 200"))
     }
 }
 

@@ -11,17 +11,25 @@ pub(super) fn not_found() -> Problem {
 }
 
 /// A failure whose bad fields are the members of the request's body that `names` maps them to:
-/// `(the field of the message, the member of the body)`, both in snake case, by prefix.
+/// `(the field of the message, the member of the body)`, both in snake case, by prefix. A member
+/// that begins with `/` is a pointer, and what follows the prefix is one segment of it, in the
+/// caller's own words.
 pub(super) fn of(mut failure: Failure, names: &[(&str, &str)]) -> Problem {
     if failure.kind == ErrorKind::NotFound {
         return not_found();
     }
     for fault in &mut failure.faults {
         let renamed = names.iter().find_map(|(field, member)| {
-            fault.field.strip_prefix(field).map(|rest| format!("{member}{rest}"))
+            let rest = fault.field.strip_prefix(field)?;
+            Some(if member.starts_with('/') {
+                // RFC 6901 section 3.
+                format!("{member}{}", rest.replace('~', "~0").replace('/', "~1"))
+            } else {
+                format!("{member}{rest}").trim_matches('.').to_owned()
+            })
         });
         if let Some(renamed) = renamed {
-            renamed.trim_matches('.').clone_into(&mut fault.field);
+            fault.field = renamed;
         }
     }
     // One code for a bad body, whoever found the fault.
@@ -30,6 +38,15 @@ pub(super) fn of(mut failure: Failure, names: &[(&str, &str)]) -> Problem {
         "the request has invalid members".clone_into(&mut failure.message);
     }
     failure.into()
+}
+
+/// [`of`] for a body that names things: one that is not there is a bad member of the body, by
+/// `(the reason, the field of the message)`. Whatever else is missing is what the path names.
+pub(super) fn of_body(failure: Failure, names: &[(&str, &str)], named: &[(&str, &str)]) -> Problem {
+    match named.iter().find(|(reason, _)| *reason == failure.reason) {
+        Some((_, field)) => of(Failure::invalid(*field, failure.message), names),
+        None => of(failure, names),
+    }
 }
 
 /// A failure of a list, whose fields are the parameters of the query.
@@ -71,6 +88,34 @@ mod tests {
         let failure = Failure::invalid("grant.connection_id", "is of another app");
         let told = document(of(failure, &[("grant", "")])).await;
         assert_eq!(told["errors"][0]["pointer"], "/connectionId");
+    }
+
+    #[tokio::test]
+    async fn a_member_in_the_callers_words_is_told_in_them() {
+        let names = [("credential.fields.", "/credential/fields/")];
+        for (label, pointer) in [
+            ("api_key", "/credential/fields/api_key"),
+            ("DD-API-KEY", "/credential/fields/DD-API-KEY"),
+            ("a.b[0].", "/credential/fields/a.b[0]."),
+            ("a/b~c", "/credential/fields/a~1b~0c"),
+        ] {
+            let failure = Failure::invalid(format!("credential.fields.{label}"), "is required");
+            let told = document(of(failure, &names)).await;
+            assert_eq!(told["errors"][0]["pointer"], pointer);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_body_names_and_is_not_there_is_a_bad_member() {
+        let named = [("integration_not_found", "credential.integration_id")];
+        let missing = |reason: &str| Failure::new(ErrorKind::NotFound, reason, "none such");
+        let told = document(of_body(missing("integration_not_found"), &[], &named)).await;
+        assert_eq!(
+            (&told["status"], &told["code"], &told["errors"][0]["pointer"]),
+            (&json!(422), &json!("invalid_request"), &json!("/credential/integrationId"))
+        );
+        let told = document(of_body(missing("connection_not_found"), &[], &named)).await;
+        assert_eq!(told, document(not_found()).await);
     }
 
     #[tokio::test]

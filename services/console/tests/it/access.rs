@@ -12,7 +12,7 @@ use keystile_testkit::SeededEntropy;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use crate::world::{OPERATOR, World, new_key};
+use crate::world::{OPERATOR, World, new_integration, new_key};
 
 const KEYS: &str = "/api/manage/v1/keys";
 
@@ -99,10 +99,13 @@ async fn each_role_may_do_what_the_matrix_says() {
     let connection = json!({"appKey": "slack", "name": "c", "credential": {"bearerToken": "s"}});
     let made = world.post(&owner, "/api/manage/v1/connections", connection.clone()).await;
     let conn = made.body["id"].as_str().expect("an id").to_owned();
+    let made = world.post(&owner, "/api/manage/v1/integrations", new_integration()).await;
+    let int = made.body["id"].as_str().expect("an id").to_owned();
     let grant = json!({"allowedComponents": ["action.slack.post-message"]});
     let rotate = json!({"overlapEndsAt": "2026-01-02T12:00:00Z"});
     let token = json!({"name": "x", "role": "viewer"});
     let base = "/api/manage/v1";
+    let component = "component=action.slack.post-message";
     let routes = [
         (Method::GET, format!("{base}/keys"), None, Viewer),
         (Method::GET, format!("{base}/keys/{prod}"), None, Viewer),
@@ -110,6 +113,9 @@ async fn each_role_may_do_what_the_matrix_says() {
         (Method::GET, format!("{base}/apps/slack"), None, Viewer),
         (Method::GET, format!("{base}/connections"), None, Viewer),
         (Method::GET, format!("{base}/connections/{conn}"), None, Viewer),
+        (Method::GET, format!("{base}/apps/slack/connections?{component}"), None, Viewer),
+        (Method::GET, format!("{base}/integrations"), None, Viewer),
+        (Method::GET, format!("{base}/integrations/{int}"), None, Viewer),
         (Method::GET, format!("{base}/team"), None, Viewer),
         (Method::POST, format!("{base}/keys"), Some(new_key("dev")), Developer),
         (Method::POST, format!("{base}/keys"), Some(new_key("prod")), Admin),
@@ -126,6 +132,17 @@ async fn each_role_may_do_what_the_matrix_says() {
         (Method::POST, format!("{base}/keys/{dev}/revoke"), None, Developer),
         (Method::POST, format!("{base}/connections"), Some(connection), Developer),
         (Method::POST, format!("{base}/connections/{conn}/test"), None, Developer),
+        (Method::POST, format!("{base}/integrations"), Some(new_integration()), Admin),
+        (Method::PATCH, format!("{base}/integrations/{int}"), Some(json!({"name": "n"})), Admin),
+        (Method::POST, format!("{base}/integrations/{int}/disable"), None, Admin),
+        (Method::POST, format!("{base}/integrations/{int}/enable"), None, Admin),
+        (Method::POST, format!("{base}/integrations/{int}/check"), None, Admin),
+        (
+            Method::POST,
+            format!("{base}/integrations/{int}/connect"),
+            Some(json!({"name": "Ada"})),
+            Developer,
+        ),
         (Method::GET, format!("{base}/audit"), None, Admin),
         (Method::GET, format!("{base}/tokens"), None, Admin),
         (Method::POST, format!("{base}/tokens"), Some(token), Admin),

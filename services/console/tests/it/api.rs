@@ -1,13 +1,15 @@
 //! The rules of the API: strict input, uniform 404, secrets told once.
 
 use axum::http::{Method, StatusCode};
-use keystile_domain::{Clock as _, ConnectionId, KeyId, ManagementTokenId, OperationId};
+use keystile_domain::{
+    Clock as _, ConnectionId, IntegrationId, KeyId, ManagementTokenId, OperationId,
+};
 use keystile_testkit::SeededEntropy;
 use serde_json::{Value, json};
 
 use crate::{
     issuance::TOKEN,
-    world::{World, new_key},
+    world::{World, new_integration, new_key},
 };
 
 const KEYS: &str = "/api/manage/v1/keys";
@@ -56,12 +58,29 @@ async fn a_repeat_that_would_not_be_recognised_is_refused() {
     let connection = json!({"appKey": "slack", "name": "c", "credential": {"bearerToken": "s"}});
     for (list, body) in [
         ("/api/manage/v1/connections", connection),
+        ("/api/manage/v1/integrations", new_integration()),
         ("/api/manage/v1/tokens", json!({"name": "ci", "role": "viewer"})),
     ] {
         let before = world.get(&owner, list).await.body;
         let refused = world.send(Method::POST, list, &headers, Some(body)).await;
         assert_eq!((refused.status.as_u16(), refused.code()), (400, "idempotency_not_supported"));
         assert_eq!(world.get(&owner, list).await.body, before);
+    }
+    let made = world.post(&owner, "/api/manage/v1/integrations", new_integration()).await;
+    let own = format!("/api/manage/v1/integrations/{}", made.body["id"].as_str().expect("an id"));
+    let before = world.get(&owner, &own).await.body;
+    let name = Some(json!({"name": "n"}));
+    for (method, path, body) in [
+        (Method::PATCH, own.clone(), name.clone()),
+        (Method::DELETE, own.clone(), None),
+        (Method::POST, format!("{own}/check"), None),
+        (Method::POST, format!("{own}/disable"), None),
+        (Method::POST, format!("{own}/enable"), None),
+        (Method::POST, format!("{own}/connect"), name),
+    ] {
+        let refused = world.send(method.clone(), &path, &headers, body).await;
+        assert_eq!(refused.code(), "idempotency_not_supported", "{method} {path}");
+        assert_eq!(world.get(&owner, &own).await.body, before);
     }
 }
 
@@ -95,6 +114,8 @@ async fn ids_that_are_foreign_malformed_or_unknown_look_the_same() {
     let body = json!({"appKey": "slack", "name": "c", "credential": {"bearerToken": "s"}});
     let made = world.post(&other, "/api/manage/v1/connections", body).await;
     let foreign_connection = made.body["id"].as_str().expect("an id").to_owned();
+    let made = world.post(&other, "/api/manage/v1/integrations", new_integration()).await;
+    let foreign_integration = made.body["id"].as_str().expect("an id").to_owned();
     let listed = world.get(&other, "/api/manage/v1/tokens").await;
     let foreign_token = listed.body["items"][0]["id"].as_str().expect("an id").to_owned();
     let (now, entropy) = (world.clock.now(), SeededEntropy::new(5));
@@ -104,6 +125,8 @@ async fn ids_that_are_foreign_malformed_or_unknown_look_the_same() {
         ConnectionId::generate(now, &entropy).to_string(),
         "..%2F..%2Ftokens".to_owned(),
     ];
+    let unknown = IntegrationId::generate(now, &entropy).to_string();
+    let integrations = [foreign_integration, unknown, "int_%00".to_owned()];
     let unknown = ManagementTokenId::generate(now, &entropy).to_string();
     let tokens = [foreign_token, unknown, "%FF".to_owned()];
     let grant = json!({"allowedComponents": ["action.slack.post-message"]});
@@ -127,6 +150,16 @@ async fn ids_that_are_foreign_malformed_or_unknown_look_the_same() {
         requests.push((Method::DELETE, path.clone(), None));
         requests.push((Method::POST, format!("{path}/test"), None));
     }
+    for id in integrations {
+        let path = format!("/api/manage/v1/integrations/{id}");
+        requests.push((Method::GET, path.clone(), None));
+        requests.push((Method::PATCH, path.clone(), Some(json!({"name": "n"}))));
+        requests.push((Method::DELETE, path.clone(), None));
+        requests.push((Method::POST, format!("{path}/connect"), Some(json!({"name": "n"}))));
+        for verb in ["check", "disable", "enable"] {
+            requests.push((Method::POST, format!("{path}/{verb}"), None));
+        }
+    }
     for id in tokens {
         requests.push((Method::DELETE, format!("/api/manage/v1/tokens/{id}"), None));
     }
@@ -135,6 +168,8 @@ async fn ids_that_are_foreign_malformed_or_unknown_look_the_same() {
     requests.push((Method::GET, "/api/manage/v1/cuts/x".to_owned(), None));
     requests.push((Method::GET, "/api/manage/v1/apps/none".to_owned(), None));
     requests.push((Method::GET, "/api/manage/v1/apps/No%00ne".to_owned(), None));
+    let path = "/api/manage/v1/apps/No%00ne/connections?component=action.slack.x".to_owned();
+    requests.push((Method::GET, path, None));
     let auth = format!("Bearer {owner}");
     let headers = [("authorization", auth.as_str()), ("x-request-id", "same")];
     let mut told = Vec::new();
@@ -189,9 +224,14 @@ async fn what_nobody_asked_for_is_refused() {
     }
 
     // A credential that does not fit is not repeated.
-    for credential in
-        [json!("s3cret"), json!({"bearerToken": {"x": "s3cret"}}), json!({"s3cret": 1})]
-    {
+    for credential in [
+        json!("s3cret"),
+        json!({"bearerToken": {"x": "s3cret"}}),
+        json!({"s3cret": 1}),
+        json!({"fields": "s3cret"}),
+        json!({"fields": {"x": ["s3cret"]}}),
+        json!({"integrationId": "s3cret"}),
+    ] {
         let body = json!({"appKey": "slack", "name": "c", "credential": credential});
         let refused = world.post(&owner, "/api/manage/v1/connections", body).await;
         assert_eq!(refused.code(), "invalid_request");
@@ -217,6 +257,8 @@ async fn what_nobody_asked_for_is_refused() {
         (Method::GET, "/api/manage/v1/team?x=1".to_owned()),
         (Method::GET, "/api/manage/v1/apps?x=1".to_owned()),
         (Method::GET, "/api/manage/v1/connections?x=1".to_owned()),
+        (Method::GET, "/api/manage/v1/integrations?x=1".to_owned()),
+        (Method::POST, "/api/manage/v1/integrations?x=1".to_owned()),
         (Method::GET, "/api/manage/v1/audit?x=1".to_owned()),
         (Method::GET, "/api/manage/v1/tokens?x=1".to_owned()),
     ] {
@@ -234,7 +276,7 @@ async fn the_document_describes_every_route_and_is_open() {
     let answer = world.send(Method::GET, "/api/manage/v1/openapi.json", &[], None).await;
     assert_eq!(answer.status, StatusCode::OK);
     let paths = answer.body["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 23);
+    assert_eq!(paths.len(), 30);
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
             assert!(operation["operationId"].is_string(), "{method} {path}");

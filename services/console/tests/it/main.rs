@@ -3,7 +3,10 @@
 mod access;
 mod api;
 mod audit;
+mod connections;
+mod integrations;
 mod issuance;
+mod keys;
 mod store;
 mod vault;
 mod world;

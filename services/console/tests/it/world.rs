@@ -15,7 +15,11 @@ use keystile_contract::{
         issuance::v1::{
             key_service_server::KeyServiceServer, team_service_server::TeamServiceServer,
         },
-        vault::v1::connection_service_server::ConnectionServiceServer,
+        vault::v1::{
+            connect_service_server::ConnectServiceServer,
+            connection_service_server::ConnectionServiceServer,
+            integration_service_server::IntegrationServiceServer,
+        },
     },
     transport,
 };
@@ -67,13 +71,17 @@ impl World {
         let mut routes = Routes::builder();
         routes.add_service(KeyServiceServer::new(issuance.clone()));
         routes.add_service(TeamServiceServer::new(issuance.clone()));
+        let mut vaults = Routes::builder();
+        vaults.add_service(ConnectionServiceServer::new(vault.clone()));
+        vaults.add_service(IntegrationServiceServer::new(vault.clone()));
+        vaults.add_service(ConnectServiceServer::new(vault.clone()));
         let console = Identity::Role(Role::Console);
         let deps = Deps {
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(1)),
             seal_keys: SealKeys::derive(Role::Console, &sealing),
             issuance: transport::local(routes.routes(), console.clone()),
-            vault: transport::local(ConnectionServiceServer::new(vault.clone()), console),
+            vault: transport::local(vaults.routes(), console),
             catalog: Catalog::shipped(),
             database: database.clone(),
             operator_token: OPERATOR.into(),
@@ -105,6 +113,17 @@ impl World {
     pub(crate) async fn post(&self, token: &str, path: &str, body: Value) -> Answer {
         let headers = [("authorization", &*format!("Bearer {token}"))];
         self.send(Method::POST, path, &headers, Some(body)).await
+    }
+
+    /// A request without a body.
+    pub(crate) async fn act(&self, token: &str, method: Method, path: &str) -> Answer {
+        let headers = [("authorization", &*format!("Bearer {token}"))];
+        self.send(method, path, &headers, None).await
+    }
+
+    pub(crate) async fn patch(&self, token: &str, path: &str, body: Value) -> Answer {
+        let headers = [("authorization", &*format!("Bearer {token}"))];
+        self.send(Method::PATCH, path, &headers, Some(body)).await
     }
 
     pub(crate) async fn send(
@@ -142,5 +161,15 @@ pub(crate) fn new_key(environment: &str) -> Value {
         "name": "ci",
         "environment": environment,
         "connections": [{ "appKey": "slack", "allowedComponents": ["action.slack.post-message"] }],
+    })
+}
+
+/// A client for an app that is connected to with OAuth.
+pub(crate) fn new_integration() -> Value {
+    serde_json::json!({
+        "appKey": "slack",
+        "name": "Our client",
+        "clientId": "client-1",
+        "clientSecret": "s3cret",
     })
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{
     client::Client,
+    connections,
     output::{self, Output, confirm},
 };
 
@@ -18,7 +19,7 @@ use super::{
 pub enum Command {
     /// List apps
     List,
-    /// Show an app and its components
+    /// Show an app, how it is connected, and its components
     Show {
         /// The app, for example `sandbox`
         app: String,
@@ -46,6 +47,17 @@ pub enum Command {
         /// An earlier version
         #[arg(long)]
         version: Option<u64>,
+    },
+    /// Show which linked accounts can serve components of an app
+    Connections {
+        /// The app, for example `sandbox`
+        app: String,
+        /// What a key is to use, for example `action.sandbox.echo`
+        #[arg(long, value_name = "ID", num_args = 1.., required = true)]
+        component: Vec<String>,
+        /// Where the page before ended
+        #[arg(long)]
+        cursor: Option<String>,
     },
 }
 
@@ -163,8 +175,26 @@ struct App {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Scheme {
     r#type: String,
+    #[serde(default)]
+    fields: Vec<Field>,
+    #[serde(default)]
+    grant_types: Vec<String>,
+    #[serde(default)]
+    scopes: Vec<Scope>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Field {
+    label: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Scope {
+    scope: String,
+    description: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,6 +212,27 @@ impl App {
         let schemes: Vec<_> =
             self.auth_schemes.iter().map(|scheme| scheme.r#type.as_str()).collect();
         schemes.join(", ")
+    }
+
+    /// What a client of OAuth or a person has to know of each way to connect.
+    fn ways(&self) -> Vec<(&'static str, String)> {
+        let mut facts = Vec::new();
+        for scheme in self.auth_schemes.iter().filter(|_| self.needs_connection) {
+            if !scheme.fields.is_empty() {
+                let labels: Vec<_> = scheme.fields.iter().map(|own| own.label.as_str()).collect();
+                facts.push(("fields", labels.join(", ")));
+            }
+            if !scheme.grant_types.is_empty() {
+                facts.push(("grants", scheme.grant_types.join(", ")));
+            }
+            for (at, scope) in scheme.scopes.iter().enumerate() {
+                let name = if at == 0 { "scopes" } else { "" };
+                let Scope { scope, description } = scope;
+                let told = if description.is_empty() { "" } else { ": " };
+                facts.push((name, format!("{scope}{told}{description}")));
+            }
+        }
+        facts
     }
 }
 
@@ -203,11 +254,12 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
             let answer = client.manage(Method::GET, &["apps", &app], &[], None).await?;
             output.show(&answer, |_| {
                 let app: App = answer.read()?;
-                let facts = [
+                let mut facts = vec![
                     ("app", app.key.clone()),
                     ("name", app.name.clone()),
                     ("connects by", app.connects()),
                 ];
+                facts.extend(app.ways());
                 let rows = app
                     .components
                     .into_iter()
@@ -245,6 +297,13 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
                 }
                 Ok(answer.read::<Shown>()?.document)
             })
+        }
+        Command::Connections { app, component, cursor } => {
+            let components = component.into_iter().map(|id| ("component", id));
+            let query: Vec<_> = components.chain(cursor.map(|at| ("cursor", at))).collect();
+            let path = ["apps", &app, "connections"];
+            let answer = client.manage(Method::GET, &path, &query, None).await?;
+            output.show(&answer, |_| connections::show::matches(&answer))
         }
     }
 }

@@ -201,6 +201,13 @@ impl Problem {
             }
             "not_found" => "check the id; the matching `list` command shows those there are".into(),
             "key_revoked" => "revoking is final: create another key".to_owned(),
+            "integration_not_configured" => {
+                "`keystile integrations check` asks the provider whether it knows the client".into()
+            }
+            "integration_in_use" => "`keystile connections list` shows them".to_owned(),
+            "integration_changed" => {
+                "see what it is now with `keystile integrations show`, then repeat".to_owned()
+            }
             "rotation_in_progress" => "end the overlap first: keystile keys end-overlap".to_owned(),
             "operation_repeated" => {
                 let key = self.key_id.as_deref().unwrap_or("the key");

@@ -1,15 +1,16 @@
 //! `keystile connections`.
 
-use std::{fs, io, io::Read as _, path::Path};
+pub(super) mod show;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     client::Client,
+    input::{fields, secret, variables},
     output::{self, Output, confirm},
 };
 
@@ -17,6 +18,9 @@ use super::{
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Link an account; the credential is read from a file or from standard input
+    ///
+    /// Accounts for which a person consents in a browser begin with `keystile integrations
+    /// connect`. `keystile apps show APP` tells how an app is connected.
     Create(Create),
     /// List connections
     List {
@@ -47,8 +51,7 @@ pub enum Command {
     },
 }
 
-/// An account to link. A credential on the command line would be seen by every process of this
-/// machine, so it comes from a file; `-` is standard input.
+/// An account to link. Where a file is wanted, `-` is standard input.
 #[derive(Debug, Args)]
 pub struct Create {
     /// The app
@@ -69,7 +72,6 @@ pub struct Create {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-#[expect(clippy::struct_field_names, reason = "each is named as its option")]
 struct Credential {
     /// A file with a bearer token
     #[arg(long, value_name = "FILE")]
@@ -80,6 +82,12 @@ struct Credential {
     /// A file with a password, for --username
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<String>,
+    /// One of several secrets that the app wants together, in a file
+    #[arg(long, value_name = "NAME=FILE", num_args = 1..)]
+    field: Vec<String>,
+    /// An OAuth client of grant `client_credentials`, `int_…`: it is the account
+    #[arg(long, value_name = "ID")]
+    integration: Option<String>,
 }
 
 impl Credential {
@@ -90,84 +98,18 @@ impl Credential {
         if let Some(file) = &self.api_key_file {
             return Ok(json!({ "apiKey": secret(file)? }));
         }
+        if let Some(id) = &self.integration {
+            return Ok(json!({ "integrationId": id }));
+        }
+        if !self.field.is_empty() {
+            return Ok(json!({ "fields": fields(&self.field)? }));
+        }
         match (username, &self.password_file) {
             (Some(username), Some(file)) => {
                 Ok(json!({ "basic": { "username": username, "password": secret(file)? } }))
             }
             _ => bail!("a credential is required"),
         }
-    }
-}
-
-/// The text of a file without its line end.
-fn secret(file: &str) -> anyhow::Result<String> {
-    let mut text = String::new();
-    if file == "-" {
-        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-    } else {
-        text =
-            fs::read_to_string(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
-    }
-    let text = text.trim_end_matches(['\n', '\r']);
-    if text.is_empty() {
-        bail!("{file} is empty");
-    }
-    Ok(text.to_owned())
-}
-
-fn variables(given: &[String]) -> anyhow::Result<Value> {
-    let mut variables = Map::new();
-    for text in given {
-        let Some((name, value)) = text.split_once('=') else {
-            bail!("--variable {text}: expected NAME=VALUE");
-        };
-        variables.insert(name.to_owned(), json!(value));
-    }
-    Ok(Value::Object(variables))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    items: Vec<Connection>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Connection {
-    id: String,
-    app_key: String,
-    name: String,
-    status: String,
-    status_reason: Option<String>,
-    auth_scheme: String,
-    created_at: String,
-    last_used_at: Option<String>,
-}
-
-impl Connection {
-    fn status(&self) -> String {
-        match &self.status_reason {
-            Some(reason) => format!("{}: {reason}", self.status),
-            None => self.status.clone(),
-        }
-    }
-
-    fn used(&self, output: Output) -> String {
-        self.last_used_at.as_deref().map_or_else(|| "never".to_owned(), |at| output.ago(at))
-    }
-
-    fn text(&self, output: Output) -> String {
-        output::facts(&[
-            ("id", self.id.clone()),
-            ("app", self.app_key.clone()),
-            ("name", self.name.clone()),
-            ("status", self.status()),
-            ("signs in by", self.auth_scheme.clone()),
-            ("created", output.ago(&self.created_at)),
-            ("last used", self.used(output)),
-        ])
     }
 }
 
@@ -187,31 +129,18 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
                 "serverVariables": variables(&create.variable)?,
             });
             let answer = client.manage(Method::POST, &["connections"], &[], Some(&body)).await?;
-            output.show(&answer, |output| Ok(answer.read::<Connection>()?.text(output)))
+            output.show(&answer, |output| Ok(show::text(output, &answer.read()?)))
         }
         Command::List { app, cursor } => {
             let query = [("app", app), ("cursor", cursor)];
             let query: Vec<_> =
                 query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
             let answer = client.manage(Method::GET, &["connections"], &query, None).await?;
-            output.show(&answer, |output| {
-                let page: Page = answer.read()?;
-                let rows = page.items.into_iter().map(|connection| {
-                    let (status, used) = (connection.status(), connection.used(output));
-                    let created = output.ago(&connection.created_at);
-                    [connection.id, connection.name, connection.app_key, status, used, created]
-                });
-                Ok(output::table(
-                    ["ID", "NAME", "APP", "STATUS", "LAST USED", "CREATED"],
-                    rows.collect(),
-                    "no connections",
-                    page.next_cursor.as_deref(),
-                ))
-            })
+            output.show(&answer, |output| show::table(output, &answer))
         }
         Command::Show { id } => {
             let answer = client.manage(Method::GET, &["connections", &id], &[], None).await?;
-            output.show(&answer, |output| Ok(answer.read::<Connection>()?.text(output)))
+            output.show(&answer, |output| Ok(show::text(output, &answer.read()?)))
         }
         Command::Test { id } => {
             let path = ["connections", &id, "test"];
@@ -227,29 +156,5 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
             let answer = client.manage(Method::DELETE, &["connections", &id], &[], None).await?;
             output.outcome(&answer)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_credential_is_a_files_text_without_its_line_end() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("token");
-        fs::write(&path, " s3cret \r\n").expect("written");
-        let file = path.display().to_string();
-        assert_eq!(secret(&file).expect("reads"), " s3cret ");
-        fs::write(&path, "\n").expect("written");
-        assert!(secret(&file).is_err());
-        assert!(secret("/nonexistent/file").is_err());
-    }
-
-    #[test]
-    fn a_variable_is_a_name_and_a_value() {
-        let given = ["shop=acme=1".to_owned()];
-        assert_eq!(variables(&given).expect("reads"), json!({ "shop": "acme=1" }));
-        assert!(variables(&["shop".to_owned()]).is_err());
     }
 }

@@ -155,6 +155,15 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A fact with several values, one a line.
+pub(super) fn several<'a>(name: &'a str, values: &[impl AsRef<str>]) -> Vec<(&'a str, String)> {
+    if values.is_empty() {
+        return vec![(name, "none".to_owned())];
+    }
+    let names = std::iter::once(name).chain(std::iter::repeat(""));
+    names.zip(values).map(|(name, value)| (name, value.as_ref().to_owned())).collect()
+}
+
 /// Asks on a terminal before something that cannot be undone, unless told `yes`.
 pub(super) fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     if yes || !io::stdin().is_terminal() {

@@ -10,11 +10,14 @@ use keystile_contract::{
     },
 };
 use keystile_domain::{AppKey, ComponentId, ConnectionId, Environment, KeyId, OperationId};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::rest::page::PageSize;
+use crate::rest::{
+    member::{nullable, present},
+    page::PageSize,
+};
 
 /// A page of keys.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -174,20 +177,6 @@ impl CreateKey {
             operation_id: operation.to_string(),
         }
     }
-}
-
-/// A member that may be absent and is not null.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
-}
-
-/// A member that may be absent; null is the default of `T`.
-fn nullable<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-where
-    T: Deserialize<'de> + Default,
-    D: Deserializer<'de>,
-{
-    Option::<T>::deserialize(from).map(|value| Some(value.unwrap_or_default()))
 }
 
 /// A new expiry; `None` is never.

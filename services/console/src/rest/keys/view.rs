@@ -10,6 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::health::Healths;
 use crate::rest::{
     Answer,
     outcome::{Outcome, answer},
@@ -71,6 +72,11 @@ pub(in crate::rest) struct Grant {
     app_key: String,
     /// `conn_…`
     connection_id: Option<String>,
+    /// `active`, `expired`, `revoked`, `missing_scopes`, `failing` or `deleted`. Null without a
+    /// connection, where vault did not answer, and in the answers of changes.
+    connection_status: Option<&'static str>,
+    /// Why the connection is not active.
+    connection_status_reason: Option<String>,
     /// `int_…`
     integration_id: Option<String>,
     allowed_components: Vec<String>,
@@ -145,6 +151,22 @@ impl KeyView {
     }
 }
 
+impl KeyView {
+    /// The connections that it may use.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &str> {
+        self.connections.iter().filter_map(|grant| grant.connection_id.as_deref())
+    }
+
+    /// Says how they are.
+    pub(super) fn tell(&mut self, known: &Healths) {
+        for grant in &mut self.connections {
+            let health = grant.connection_id.as_ref().and_then(|id| known.get(id));
+            grant.connection_status = health.and_then(|health| health.status);
+            grant.connection_status_reason = health.and_then(|own| some(own.reason.clone()));
+        }
+    }
+}
+
 impl Limits {
     const fn of(limits: common::Limits) -> Self {
         Self {
@@ -159,6 +181,8 @@ impl Grant {
         Self {
             app_key: grant.app_key,
             connection_id: some(grant.connection_id),
+            connection_status: None,
+            connection_status_reason: None,
             integration_id: some(grant.integration_id),
             allowed_components: grant.allowed_components,
         }

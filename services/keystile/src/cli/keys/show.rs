@@ -45,6 +45,9 @@ struct Limits {
 struct Grant {
     app_key: String,
     connection_id: Option<String>,
+    connection_status: Option<String>,
+    connection_status_reason: Option<String>,
+    integration_id: Option<String>,
     allowed_components: Vec<String>,
 }
 
@@ -60,8 +63,44 @@ impl KeyView {
         if self.connections.is_empty() {
             return "no access".to_owned();
         }
-        let apps: Vec<_> = self.connections.iter().map(|grant| grant.app_key.as_str()).collect();
+        let apps: Vec<_> = self.connections.iter().map(Grant::app).collect();
         apps.join(", ")
+    }
+}
+
+impl Grant {
+    /// The state of its connection, if that is not as it should be.
+    fn broken(&self) -> Option<&str> {
+        self.connection_status.as_deref().filter(|status| *status != "active")
+    }
+
+    fn app(&self) -> String {
+        match self.broken() {
+            Some(status) => format!("{} ({status})", self.app_key),
+            None => self.app_key.clone(),
+        }
+    }
+
+    /// What to know of its connection, a line each.
+    fn trouble(&self) -> Vec<String> {
+        let Some(id) = &self.connection_id else { return Vec::new() };
+        if self.connection_status.is_none() {
+            return vec!["the state of the connection is not known now".to_owned()];
+        }
+        let Some(status) = self.broken() else { return Vec::new() };
+        let reason = self.connection_status_reason.as_deref().map(|reason| format!(": {reason}"));
+        let told = format!("BROKEN: the connection is {status}{}", reason.unwrap_or_default());
+        let fix = match (status, &self.integration_id) {
+            ("deleted", _) => "give the key another with `keystile keys grant put`".to_owned(),
+            ("failing", _) => format!("try it with `keystile connections test {id}`"),
+            (_, Some(integration)) => format!(
+                "connect it again: keystile integrations connect {integration} --connection {id}"
+            ),
+            (_, None) => "link it again with `keystile connections create`, and give the key the \
+                          new one with `keystile keys grant put`"
+                .to_owned(),
+        };
+        vec![told, format!("fix: {fix}")]
     }
 }
 
@@ -102,6 +141,7 @@ pub(super) fn text(output: Output, key: &KeyView) -> String {
         let through = grant.connection_id.as_deref();
         let through = through.map(|id| format!("{} through {id}", grant.app_key));
         facts.push(("may use", through.unwrap_or_else(|| grant.app_key.clone())));
+        facts.extend(grant.trouble().into_iter().map(|line| ("", line)));
         facts.extend(grant.allowed_components.iter().map(|id| ("", id.clone())));
     }
     for secret in key.secrets.iter().filter(|_| key.secrets.len() > 1) {
@@ -141,6 +181,7 @@ mod tests {
     fn grant() -> Value {
         json!([{
             "appKey": "sandbox", "connectionId": "conn_1", "integrationId": null,
+            "connectionStatus": "active", "connectionStatusReason": null,
             "allowedComponents": ["action.sandbox.echo"],
         }])
     }
@@ -176,5 +217,37 @@ apps         sandbox
 may use      sandbox through conn_1
              action.sandbox.echo";
         assert_eq!(text(OUTPUT, &key), expected);
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_plainly_with_what_helps() {
+        let shown = |status: Value, integration: Value| {
+            let mut grants = grant();
+            grants[0]["connectionStatus"] = status;
+            grants[0]["connectionStatusReason"] = json!("invalid_grant");
+            grants[0]["integrationId"] = integration;
+            let key: KeyView = serde_json::from_value(sample("ci", &grants)).expect("a key");
+            text(OUTPUT, &key)
+        };
+        let told = shown(json!("expired"), json!("int_1"));
+        let expected = "
+apps         sandbox (expired)
+may use      sandbox through conn_1
+             BROKEN: the connection is expired: invalid_grant
+             fix: connect it again: keystile integrations connect int_1 --connection conn_1
+             action.sandbox.echo";
+        assert!(told.ends_with(expected), "{told}");
+        for (status, integration, says) in [
+            ("revoked", Value::Null, "keystile connections create"),
+            ("deleted", json!("int_1"), "keystile keys grant put"),
+            ("failing", Value::Null, "keystile connections test conn_1"),
+        ] {
+            let told = shown(json!(status), integration);
+            assert!(told.contains(&format!("BROKEN: the connection is {status}")), "{told}");
+            assert!(told.contains(says), "{told}");
+        }
+        let unknown = shown(Value::Null, Value::Null);
+        assert!(unknown.contains("not known now") && !unknown.contains("BROKEN"), "{unknown}");
+        assert!(!shown(json!("active"), Value::Null).contains("BROKEN"));
     }
 }
