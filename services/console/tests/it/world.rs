@@ -16,7 +16,7 @@ use keystile_contract::{
             key_service_server::KeyServiceServer, team_service_server::TeamServiceServer,
         },
         vault::v1::{
-            connect_service_server::ConnectServiceServer,
+            app_service_server::AppServiceServer, connect_service_server::ConnectServiceServer,
             connection_service_server::ConnectionServiceServer,
             integration_service_server::IntegrationServiceServer,
         },
@@ -25,7 +25,7 @@ use keystile_contract::{
 };
 use keystile_domain::Role;
 use keystile_sql::{Database, Pool};
-use keystile_testkit::{MockClock, SeededEntropy};
+use keystile_testkit::{AppsDouble, MockClock, SeededEntropy};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tonic::service::Routes;
@@ -75,6 +75,7 @@ impl World {
         vaults.add_service(ConnectionServiceServer::new(vault.clone()));
         vaults.add_service(IntegrationServiceServer::new(vault.clone()));
         vaults.add_service(ConnectServiceServer::new(vault.clone()));
+        vaults.add_service(AppServiceServer::new(AppsDouble::default()));
         let console = Identity::Role(Role::Console);
         let deps = Deps {
             clock: Arc::new(clock.clone()),

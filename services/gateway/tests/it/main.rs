@@ -7,5 +7,6 @@ mod discovery;
 mod document;
 mod edge;
 mod enforcement;
+mod own_apps;
 mod run;
 mod support;

@@ -18,6 +18,7 @@ use keystile_contract::{
         vault::v1::{
             RunActionRequest, RunActionResponse,
             action_service_server::{ActionService, ActionServiceServer},
+            app_service_server::AppServiceServer,
             connect_service_server::ConnectServiceServer,
         },
         verification::v1::{
@@ -35,7 +36,7 @@ use keystile_domain::{
 };
 use keystile_gateway::{Config, Deps, Service};
 use keystile_runtime::{Drain, http::serve};
-use keystile_testkit::MockClock;
+use keystile_testkit::{AppsDouble, MockClock};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -259,6 +260,8 @@ pub(crate) struct World {
     pub(crate) document: Value,
     /// Vault's connect flows.
     pub(crate) connects: Connects,
+    /// The apps that the key's team added.
+    pub(crate) apps: AppsDouble,
     address: SocketAddr,
     doubles: Double,
     drain: Drain,
@@ -290,6 +293,7 @@ impl World {
             stuck: Mutex::default(),
         }));
         let connects = Connects::default();
+        let apps = AppsDouble::default();
         let identity = Identity::Role(Role::Gateway);
         let deps = Deps {
             clock: Arc::new(MockClock::default()),
@@ -300,7 +304,8 @@ impl World {
             ),
             vault: transport::local(
                 Routes::new(ActionServiceServer::new(doubles.clone()))
-                    .add_service(ConnectServiceServer::new(connects.clone())),
+                    .add_service(ConnectServiceServer::new(connects.clone()))
+                    .add_service(AppServiceServer::new(apps.clone())),
                 identity,
             ),
             catalog: Catalog::shipped().with_sandbox(&"http://127.0.0.1:9".parse().expect("a URL")),
@@ -310,7 +315,8 @@ impl World {
         let address = listener.local_addr().expect("an address");
         let drain = Drain::new();
         tokio::spawn(serve(listener, service.router(), drain.clone(), service.limits()));
-        let mut world = Self { service, document: Value::Null, connects, address, doubles, drain };
+        let document = Value::Null;
+        let mut world = Self { service, document, connects, apps, address, doubles, drain };
         let document = b"GET /openapi.json HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
         world.document = world.raw(document).await.json();
         world

@@ -107,8 +107,10 @@ struct Added {
     app: OwnApp,
     stored: bool,
     report: Vec<ReportLine>,
-    added: Vec<String>,
-    removed: Vec<String>,
+    #[serde(rename = "added")]
+    new: Vec<String>,
+    #[serde(rename = "removed")]
+    gone: Vec<String>,
     holder_count: u64,
 }
 
@@ -135,25 +137,22 @@ impl Added {
             (false, true) => format!("Nothing was stored: this is a dry run of {key} ({name})."),
             (false, false) => format!("Version {version} of {key} is this document already."),
         };
-        let mut text = format!("{}\n{component_count} components", output::plain(&said));
-        for (sign, ids) in [("+", &self.added), ("-", &self.removed)] {
-            for id in ids {
-                text += &format!("\n  {sign} {}", output::plain(id));
-            }
-        }
+        let mut lines = vec![output::plain(&said), format!("{component_count} components")];
+        let signed = |sign: char| move |id: &String| format!("  {sign} {}", output::plain(id));
+        lines.extend(self.new.iter().map(signed('+')));
+        lines.extend(self.gone.iter().map(signed('-')));
         if self.holder_count > 0 {
             let verb = if dry_run { "hold" } else { "held" };
-            text += &format!("\n{} keys {verb} some of what is gone", self.holder_count);
+            lines.push(format!("{} keys {verb} some of what is gone", self.holder_count));
         }
         if !self.report.is_empty() {
-            text +=
-                &format!("\n\n{} lines of the document could not be mapped:", self.report.len());
-            for line in &self.report {
-                let said = format!("{}: {}", line.pointer, line.problem);
-                text += &format!("\n  {}", output::plain(&said));
-            }
+            let count = self.report.len();
+            lines.push(format!("\n{count} lines of the document could not be mapped:"));
+            let told = |line: &ReportLine| format!("{}: {}", line.pointer, line.problem);
+            let told = self.report.iter().map(told);
+            lines.extend(told.map(|line| format!("  {}", output::plain(&line))));
         }
-        text
+        lines.join("\n")
     }
 }
 

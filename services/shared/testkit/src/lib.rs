@@ -2,6 +2,7 @@
 //!
 //! Never: linked into the binary.
 
+pub mod apps;
 mod backends;
 pub mod clock;
 pub mod collector;
@@ -16,6 +17,7 @@ pub mod tls;
 pub mod upstream;
 pub mod wait;
 
+pub use apps::AppsDouble;
 pub use clock::MockClock;
 pub use collector::Collector;
 pub use entropy::SeededEntropy;
