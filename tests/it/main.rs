@@ -7,6 +7,7 @@ mod grpc;
 mod idempotency;
 mod idle;
 mod layout;
+mod oauth;
 mod power_cut;
 mod secrets;
 mod spine;

@@ -76,6 +76,27 @@ impl Cluster {
         Self::in_shape(Shape::of_run(), settings, &[]).await.0
     }
 
+    /// The same, but never in a deployment that is somewhere else: what listens on this machine's
+    /// loopback can be reached.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn start_here(settings: &[(&str, &str)]) -> Self {
+        let shape = match Shape::of_run() {
+            Shape::Compose => Shape::Embedded,
+            shape => shape,
+        };
+        Self::in_shape(shape, settings, &[]).await.0
+    }
+
+    /// The same, as so many processes of each role on Postgres and Redis.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn start_replicas(replicas: usize, settings: &[(&str, &str)]) -> Self {
+        Self::in_shape(Shape::Services(replicas), settings, &[]).await.0
+    }
+
     /// The same, with a team for each name.
     ///
     /// # Panics

@@ -3,7 +3,9 @@
 //! Owns processes, folders and sockets of a test, and removes them. Never: reaches into a service.
 
 pub mod api;
+pub mod browser;
 pub mod cluster;
+pub mod provider;
 pub mod raw;
 mod shape;
 pub mod wire;
@@ -15,7 +17,9 @@ use keystile_runtime::SystemClock;
 use time::format_description::well_known::Rfc3339;
 
 pub use api::{Api, Reply};
+pub use browser::Browser;
 pub use cluster::{Cluster, deployment::Deployment};
+pub use provider::Provider;
 pub use wire::Wire;
 
 /// An instant one hour from now, as APIs write it.

@@ -33,12 +33,15 @@ const provider = new Provider(issuer, {
 });
 
 const grants = new Set();
+const tokens = new Set();
 let exchanges = [];
 let running = 0;
 let mostAtOnce = 0;
 provider.on('grant.success', (ctx) => {
   if (ctx.oidc.entities.Grant) grants.add(ctx.oidc.entities.Grant.jti);
 });
+
+provider.on('access_token.saved', (token) => tokens.add(token.jti));
 
 const json = (response, status, value) => {
   response.writeHead(status, { 'content-type': 'application/json' });
@@ -54,6 +57,10 @@ async function admin(request, response) {
       await provider.Grant.adapter.destroy(grant);
     }
     grants.clear();
+  }
+  if (request.url === '/admin/end-access-tokens') {
+    for (const token of tokens) await provider.AccessToken.adapter.destroy(token);
+    tokens.clear();
   }
   json(response, 200, { exchanges, mostAtOnce });
 }

@@ -76,6 +76,11 @@ impl Services {
         let mut environment: Vec<_> = settings.into_iter().chain(urls).collect();
         let sandbox_url = format!("http://{sandbox}");
         environment.push(("KEYSTILE_SANDBOX__URL".to_owned(), sandbox_url));
+        // Browsers know one address, whichever replica is behind it.
+        let gateway = places.iter().find(|place| place.role == Role::Gateway);
+        environment.extend(gateway.map(|place| {
+            ("KEYSTILE_GATEWAY__PUBLIC_URL".to_owned(), format!("http://{}", place.listen))
+        }));
 
         configure(folder, &servers);
         let mut members: Vec<_> = places

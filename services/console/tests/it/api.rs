@@ -276,7 +276,7 @@ async fn the_document_describes_every_route_and_is_open() {
     let answer = world.send(Method::GET, "/api/manage/v1/openapi.json", &[], None).await;
     assert_eq!(answer.status, StatusCode::OK);
     let paths = answer.body["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 30);
+    assert_eq!(paths.len(), 31);
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
             assert!(operation["operationId"].is_string(), "{method} {path}");

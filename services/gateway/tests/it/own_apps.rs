@@ -1,5 +1,7 @@
 //! Apps that a team added.
 
+use std::time::Duration;
+
 use keystile_contract::proto::verification::v1::VerifyRequest;
 
 use crate::support::{World, app, decide};
@@ -35,6 +37,7 @@ async fn a_component_that_was_added_a_moment_ago_runs() {
     let answer = world.post(RUN, r#"{"inputs":{}}"#).await;
     assert_eq!((answer.status, &*answer.code()), (404, "unknown_component"));
     world.apps.put("acme", 1, &document("ping"));
+    world.clock.advance(Duration::from_millis(1));
     let answer = world.post(RUN, r#"{"inputs":{}}"#).await;
     assert_eq!(answer.status, 200);
     // Its schema is held against the inputs.

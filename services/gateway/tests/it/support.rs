@@ -262,6 +262,7 @@ pub(crate) struct World {
     pub(crate) connects: Connects,
     /// The apps that the key's team added.
     pub(crate) apps: AppsDouble,
+    pub(crate) clock: MockClock,
     address: SocketAddr,
     doubles: Double,
     drain: Drain,
@@ -294,9 +295,10 @@ impl World {
         }));
         let connects = Connects::default();
         let apps = AppsDouble::default();
+        let clock = MockClock::default();
         let identity = Identity::Role(Role::Gateway);
         let deps = Deps {
-            clock: Arc::new(MockClock::default()),
+            clock: Arc::new(clock.clone()),
             verification_health: None,
             verification: transport::local(
                 VerificationServiceServer::new(doubles.clone()),
@@ -316,7 +318,7 @@ impl World {
         let drain = Drain::new();
         tokio::spawn(serve(listener, service.router(), drain.clone(), service.limits()));
         let document = Value::Null;
-        let mut world = Self { service, document, connects, apps, address, doubles, drain };
+        let mut world = Self { service, document, connects, apps, clock, address, doubles, drain };
         let document = b"GET /openapi.json HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
         world.document = world.raw(document).await.json();
         world
