@@ -21,6 +21,7 @@ mod last_used;
 mod outbox;
 mod outside;
 mod read;
+pub mod rotation;
 mod rpc;
 mod run_action;
 mod service;
@@ -30,4 +31,5 @@ mod vault;
 
 pub use config::Config;
 pub use error::Error;
+pub use rotation::Rotation;
 pub use service::{Deps, Service, build, migrate};

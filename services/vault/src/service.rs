@@ -15,7 +15,7 @@ use keystile_contract::{
 };
 use keystile_domain::{Clock, Entropy, Role};
 use keystile_follower::{Driver, Settings, follow};
-use keystile_seal::KekRing;
+use keystile_seal::KeyEncryption;
 use keystile_sql::{Backend, Database};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -28,7 +28,7 @@ use crate::{
     last_used::{self, LastUsed},
     outbox::Outbox,
     rpc,
-    store::{Store, sql::SqlStore},
+    store::sql::SqlStore,
     vault::Vault,
 };
 
@@ -41,7 +41,7 @@ pub struct Deps {
     /// Vault's sealing subkeys.
     pub seal_keys: SealKeys,
     /// The key-encryption keys.
-    pub keks: KekRing,
+    pub keks: Arc<dyn KeyEncryption>,
     /// The way to issuance.
     pub issuance: Transport,
     /// The apps.
@@ -85,9 +85,9 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
         }
     }
     let Deps { clock, entropy, seal_keys, keks, issuance, catalog, egress, database } = deps;
-    let store: Arc<dyn Store> = Arc::new(SqlStore::new(database));
+    let store = Arc::new(SqlStore::new(database));
     let keys =
-        Keys::open(Arc::clone(&store), Arc::new(keks), Arc::clone(&clock), Arc::clone(&entropy))
+        Keys::open(Arc::<SqlStore>::clone(&store), keks, Arc::clone(&clock), Arc::clone(&entropy))
             .await?;
     let (follower, driver) = follow(
         Settings::default(),
@@ -101,7 +101,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     );
     let vault = Vault {
         config,
-        outbox: Outbox::new(Arc::clone(&store), issuance, Arc::clone(&clock)),
+        outbox: Outbox::new(Arc::<SqlStore>::clone(&store), issuance, Arc::clone(&clock)),
         clock,
         entropy,
         seal_keys,
@@ -123,15 +123,16 @@ impl Service {
             .add_service(ActionServiceServer::new(rpc::Actions(Arc::clone(&self.vault))))
     }
 
-    /// Follows the log, sends what the outbox holds and writes when connections were used, until
-    /// `stop`. Only the first call does anything.
+    /// Follows the log, sends what the outbox holds, writes when connections were used and takes part
+    /// in the rotation of keys, until `stop`. Only the first call does anything.
     pub async fn run(&self, stop: CancellationToken) {
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(driver) = driver else { return };
         tokio::join!(
             driver.run(stop.clone()),
             self.vault.outbox.run(stop.clone()),
-            self.write_last_used(stop),
+            self.write_last_used(stop.clone()),
+            self.vault.keys.stay_known(stop),
         );
     }
 

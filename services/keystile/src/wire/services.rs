@@ -130,7 +130,7 @@ impl Parts<'_> {
             clock: clock(),
             entropy: entropy(),
             seal_keys: self.secrets.seal_keys(Role::Vault)?,
-            keks: KekRing::new(keks, entropy()).context("secrets.keks")?,
+            keks: Arc::new(KekRing::new(keks, entropy()).context("secrets.keks")?),
             issuance: ways.between(Role::Vault, Role::Issuance)?,
             catalog: self.catalog.clone(),
             egress: keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?,

@@ -3,4 +3,6 @@
 pub(crate) mod audit;
 pub(crate) mod connection;
 pub(crate) mod data_key;
+pub(crate) mod key_reader;
 pub(crate) mod outbox;
+pub(crate) mod wrapping;

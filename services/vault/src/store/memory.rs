@@ -1,10 +1,11 @@
 //! The store in memory: the same promises without a database, for tests.
 
+mod keys;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use keystile_domain::{ConnectionId, OperationId, Scope, TeamId};
-use keystile_seal::{DataKeyId, DataKeyRecord};
 use time::OffsetDateTime;
 
 use super::{
@@ -24,7 +25,7 @@ struct Row {
 
 #[derive(Default)]
 struct Tables {
-    data_keys: Vec<DataKeyRecord>,
+    keys: keys::Tables,
     connections: Vec<Row>,
     outbox: Vec<OutboxRow>,
     audit: Vec<Entry>,
@@ -58,43 +59,6 @@ fn page<T>(items: impl Iterator<Item = T>, limit: u64) -> Vec<T> {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error> {
-        let tables = self.tables();
-        let mut own = tables.data_keys.iter().rev().filter(|key| key.team == team);
-        Ok(own.find(|key| !key.is_spent()).cloned())
-    }
-
-    async fn insert_data_key(
-        &self,
-        record: &DataKeyRecord,
-        _created_at: OffsetDateTime,
-    ) -> Result<(), Error> {
-        self.tables().data_keys.push(record.clone());
-        Ok(())
-    }
-
-    async fn count_use(&self, team: TeamId, id: DataKeyId) -> Result<bool, Error> {
-        let mut tables = self.tables();
-        let found = tables.data_keys.iter_mut().find(|key| (key.team, key.id) == (team, id));
-        Ok(found.is_some_and(|key| key.count_use().is_ok()))
-    }
-
-    async fn find_data_key(
-        &self,
-        team: TeamId,
-        id: DataKeyId,
-    ) -> Result<Option<DataKeyRecord>, Error> {
-        let tables = self.tables();
-        Ok(tables.data_keys.iter().find(|key| (key.team, key.id) == (team, id)).cloned())
-    }
-
-    async fn data_key_samples(&self) -> Result<Vec<DataKeyRecord>, Error> {
-        let mut keys = self.tables().data_keys.clone();
-        keys.sort_by_key(|key| key.kek_version);
-        keys.dedup_by_key(|key| key.kek_version);
-        Ok(keys)
-    }
-
     async fn insert_connection(
         &self,
         connection: &Connection,
@@ -105,6 +69,7 @@ impl Store for MemoryStore {
         if tables.connections.iter().any(|row| row.connection.id == connection.id) {
             return Err(Error::UniqueViolation);
         }
+        tables.keys.hold(&credential.bytes)?;
         let (connection, credential) = (connection.clone(), Some(credential.clone()));
         tables.connections.push(Row { connection, credential, deletion: None });
         tables.audit.push(entry.clone());

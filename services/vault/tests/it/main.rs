@@ -6,6 +6,7 @@ mod connections;
 mod cuts;
 mod fence;
 mod issuance;
+mod rotation;
 mod sealed;
 mod teams;
 mod world;

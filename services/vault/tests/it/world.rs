@@ -1,6 +1,11 @@
 //! One vault and everything around it.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use keystile_catalog::{App, Catalog};
 use keystile_contract::{
@@ -135,7 +140,9 @@ pub(crate) struct World {
     pub(crate) clock: MockClock,
     pub(crate) upstream: Upstream,
     pub(crate) issuance: Issuance,
-    entropy: Arc<SeededEntropy>,
+    /// The versions in the file of key-encryption keys.
+    pub(crate) keks: Arc<Mutex<Vec<u32>>>,
+    pub(crate) entropy: Arc<SeededEntropy>,
     folder: TempDir,
 }
 
@@ -155,6 +162,7 @@ impl World {
             issuance: Issuance::new(clock.clone()),
             clock,
             upstream: Upstream::start().await,
+            keks: Arc::default(),
             entropy: Arc::new(SeededEntropy::new(1)),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -169,12 +177,23 @@ impl World {
         Database::connect(&url.into(), Pool::default()).await.expect("connects")
     }
 
+    /// The key-encryption keys as their file has them, now and at each look.
+    pub(crate) fn ring(&self) -> KekRing {
+        let keks = Arc::clone(&self.keks);
+        let read = move || {
+            let versions = keks.lock().expect("nobody panicked").clone();
+            Ok(versions.into_iter().map(kek).collect())
+        };
+        KekRing::read_from(Box::new(read), self.entropy.clone()).expect("a ring")
+    }
+
     /// Builds vault with these key-encryption keys.
     pub(crate) async fn build(&self, keks: &[u32]) -> Result<Service, Error> {
         self.build_on(Arc::new(self.clock.clone()), keks).await
     }
 
     async fn build_on(&self, clock: Arc<dyn Clock>, keks: &[u32]) -> Result<Service, Error> {
+        *self.keks.lock().expect("nobody panicked") = keks.to_vec();
         let entropy: Arc<dyn Entropy> = self.entropy.clone();
         let policy = Policy {
             allow: Allow { sockets: vec![self.upstream.address()], ..Allow::default() },
@@ -186,7 +205,7 @@ impl World {
             clock,
             entropy: Arc::clone(&entropy),
             seal_keys: SealKeys::derive(Role::Vault, &SEALING_KEYS),
-            keks: KekRing::new(keks.iter().copied().map(kek), entropy).expect("a ring"),
+            keks: Arc::new(self.ring()),
             issuance: self.issuance.transport(),
             catalog: catalog(self.upstream.address()),
             egress: keystile_egress::Client::new(policy, resolver).expect("a client"),
