@@ -7,6 +7,7 @@ mod grpc;
 mod idle;
 mod layout;
 mod power_cut;
+mod rotate_kek;
 mod secrets;
 mod spine;
 mod system_calls;
