@@ -15,6 +15,7 @@ class Guard:
 DOMAIN = "services/shared/domain/src"
 CONTRACT = "services/shared/contract/src"
 SEAL = "services/shared/seal/src"
+KMS = "services/shared/kms/src"
 SQL = "services/shared/sql/src"
 CACHE = "services/shared/cache/src"
 EGRESS = "services/shared/egress/src"
@@ -88,10 +89,25 @@ GUARDS = [
     Guard("14", "a ciphertext is bound to its version", f"{SEAL}/aad.rs",
           {"        out.extend_from_slice(&self.version.to_be_bytes());\n": ""},
           "keystile-seal", "a_value_opens_only_in_its_place"),
-    Guard("14", "a data key is bound to its team and id", f"{SEAL}/kek.rs",
+    Guard("14", "a data key is bound to its team and id", f"{SEAL}/wrapped.rs",
           {"Aad { purpose: DATA_KEY, team, row: &id.to_string(), version: version.into() }.encode(id)":
            "let _ = (team, id, version, DATA_KEY); Ok(Vec::new())"},
           "keystile-seal", "a_wrapped_key_opens_only_as_itself"),
+    Guard("13", "what the cipher left on the stack is wiped", f"{SEAL}/envelope.rs",
+          {"    below.zeroize();\n    std::hint::black_box(&below);": "    std::hint::black_box(&below[..1]);",
+           "let mut below = [0_u8; 64 << 10];": "let below = [0_u8; 1];"},
+          "keystile", "no_key_is_left_after_use"),
+
+    # kms
+    Guard("14", "a token binds a data key to its place", f"{KMS}/pkcs11/token.rs",
+          {"let gcm = Mechanism::AesGcm(GcmParams::new(&mut used, aad, TAG_BITS.into())?);":
+           "let _ = aad;\n            let gcm = Mechanism::AesGcm(GcmParams::new(&mut used, &[], TAG_BITS.into())?);",
+           "let gcm = Mechanism::AesGcm(GcmParams::new(&mut nonce, aad, TAG_BITS.into())?);":
+           "let _ = aad;\n            let gcm = Mechanism::AesGcm(GcmParams::new(&mut nonce, &[], TAG_BITS.into())?);"},
+          "keystile-kms", "a_token_keeps_every_promise"),
+    Guard("12", "a PIN that was refused is not said again", f"{KMS}/pkcs11/token.rs",
+          {"self.refused.fetch_or(refused, Ordering::Relaxed);": "let _ = refused;"},
+          "keystile-kms", "a_pin_that_was_refused_is_not_said_again"),
 
     # sql
     Guard("45", "a Postgres that could lose a cut is refused", f"{SQL}/connect.rs",
@@ -205,6 +221,16 @@ GUARDS = [
     Guard("40", "no caller's files are a role's or the authority's", f"{RUNTIME}/mtls.rs",
           {'format!("caller-{name}")': "name.clone()"},
           "keystile-runtime", "no_name_of_a_caller_overwrites_what_is_somebody_elses"),
+    Guard("13", "what a configuration was parsed into is wiped", f"{RUNTIME}/config/layers.rs",
+          {"Self::Typed(toml::Value::String(text), _) | Self::Text(text, _) => text.zeroize(),":
+           "Self::Typed(toml::Value::String(text), _) | Self::Text(text, _) => text.truncate(text.len()),"},
+          "keystile", "no_configured_key_is_left_after_use"),
+    Guard("13", "no core dumps", f"{KEYSTILE}/main.rs",
+          {'    memory::keep_memory_private().context("the memory of this process cannot be kept private")?;\n': ""},
+          "keystile", "the_binary_dumps_no_core"),
+    Guard("15", "two that add a key take turns", f"{RUNTIME}/secrets/kek_file.rs",
+          {"            file.lock()?;\n": ""},
+          "keystile-runtime", "two_at_once_make_one_version"),
     Guard("12", "a role gets its own subkeys only", f"{RUNTIME}/secrets.rs",
           {"        let seal_keys = self.seal_keys(role)?;\n        let subkeys":
            "        let seal_keys = self.seal_keys(Role::Verification)?;\n        let subkeys"},
@@ -517,13 +543,39 @@ GUARDS = [
           {"if credential.app != connection.app {": "if false {"},
           "keystile-vault", "a_credential_moved_to_another_place_does_not_open"),
     Guard("16", "vault starts with the keys that it needs", f"{VAULT}/keys.rs",
-          {"record.unwrap(&*kek).await.map_err(Error::KeyEncryption)?;": "let _ = record.unwrap(&*kek).await;"},
+          {"if !kek.versions().contains(&wrapping) {": "if false {",
+           "Err(Error::Seal(error)) => return Err(Error::KeyEncryption(error)),": "Err(Error::Seal(_)) => false,"},
           "keystile-vault", "without_the_key_encryption_key_in_use_vault_does_not_start"),
     Guard("16", "vault starts with the right key of a version", f"{VAULT}/keys.rs",
-          {"            record.unwrap(&*kek).await.map_err(Error::KeyEncryption)?;\n":
-           "            if let Err(gone @ keystile_seal::Error::UnknownVersion(_)) = record.unwrap(&*kek).await {\n"
-           "                return Err(Error::KeyEncryption(gone));\n            }\n"},
+          {"Err(Error::Seal(error)) => return Err(Error::KeyEncryption(error)),": "Err(Error::Seal(_)) => false,"},
           "keystile-vault", "without_the_key_encryption_key_in_use_vault_does_not_start"),
+    Guard("13", "a vault that stopped forgets its keys", f"{VAULT}/keys/reader.rs",
+          {"        self.kek.forget();\n": ""},
+          "keystile", "no_key_is_left_after_use"),
+    Guard("15", "a key that came since is read", f"{VAULT}/keys.rs",
+          {"    kek.refresh().await?;\n    let again": "    let again"},
+          "keystile-vault", "a_process_that_heard_of_nothing_reads_the_key_that_it_lacks_when_it_needs_it"),
+    Guard("15", "nothing comes under an older key", f"{VAULT}/store/sql/keys.rs",
+          {"if now.is_some_and(|now| i64::from(record.kek_version) < now.version) {":
+           "if now.is_some_and(|_| false) {"},
+          "keystile-vault", "what_wraps_only_becomes_newer_and_nothing_comes_under_an_older_one"),
+    Guard("15", "a data key is re-wrapped only from what was read", f"{VAULT}/store/sql/keys.rs",
+          {"                .filter(data_key::Column::Wrapped.eq(before.wrapped.clone()))\n": ""},
+          "keystile-vault", "a_data_key_is_rewrapped_only_from_what_was_read"),
+    Guard("15", "a re-wrap goes on until nothing is left", f"{VAULT}/rotation.rs",
+          {"            done += retried(|| self.store.rewrap(&pairs)).await?;\n":
+           "            done += retried(|| self.store.rewrap(&pairs)).await?;\n"
+           "            if done > 0 {\n                return Ok(done);\n            }\n"},
+          "keystile-vault", "a_key_encryption_key_is_rotated_while_vault_runs"),
+    Guard("15", "a rotation that was begun is finished and not begun again", f"{KEYSTILE}/vault/kek.rs",
+          {"    if state.is_unfinished() {": "    if false {"},
+          "keystile-tests", "a_rotation_that_is_killed_at_any_step_is_finished_by_the_next"),
+    Guard("15", "a data key stays while a value under it is stored", f"{VAULT}/store/sql.rs",
+          {"        keys::hold(&*transaction, &credential.bytes).await?;\n": ""},
+          "keystile-vault", "nothing_is_stored_under_a_data_key_that_was_removed"),
+    Guard("15", "a data key is removed when nothing is under it", f"{VAULT}/store/sql/keys.rs",
+          {"            if needed == 0 {": "            if needed < u64::MAX {"},
+          "keystile-vault", "a_replaced_data_key_seals_no_more_and_is_removed_when_nothing_needs_it"),
     Guard("33", "a connection is found in its team", f"{VAULT}/store/sql.rs",
           {"            .filter(connection::Column::TeamId.eq(team.as_uuid()))\n            .filter(connection::Column::DeletedAt.is_null())\n            .one(self.database.read())":
            "            .filter(connection::Column::DeletedAt.is_null())\n            .one(self.database.read())"},

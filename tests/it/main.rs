@@ -9,6 +9,7 @@ mod idle;
 mod layout;
 mod oauth;
 mod power_cut;
+mod rotate_kek;
 mod secrets;
 mod spine;
 mod system_calls;

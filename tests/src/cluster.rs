@@ -12,7 +12,7 @@ use std::{
     io::ErrorKind,
     net::SocketAddr,
     path::Path,
-    process::ExitStatus,
+    process::{Command, ExitStatus},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -113,6 +113,14 @@ impl Cluster {
         Self::in_shape(Shape::Embedded, &[], &[]).await.0
     }
 
+    /// `cargo run` with a team for each name, whatever shape the run asks for.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn newcomer_with(teams: &[&str]) -> (Self, Vec<Team>) {
+        Self::in_shape(Shape::Embedded, &[], teams).await
+    }
+
     async fn in_shape(
         shape: Shape,
         settings: &[(&str, &str)],
@@ -151,6 +159,16 @@ impl Cluster {
         let owner = cluster.bootstrap("demo");
         cluster.demo = demo::make(&cluster, owner).await;
         (cluster, teams)
+    }
+
+    /// A command of the binary, on the host of a process that has everything.
+    ///
+    /// # Panics
+    /// If the roles run apart.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let Processes::One(process) = &self.processes else { panic!("they run apart") };
+        process.command(arguments)
     }
 
     fn bootstrap(&self, name: &str) -> Team {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use keystile_runtime::config::{self, Flag};
 
-use crate::{Settings, certs, cli};
+use crate::{Settings, certs, cli, vault};
 
 /// Scoped API keys, self-hosted: one gateway, strict revocation, credentials that no caller sees.
 ///
@@ -69,6 +69,9 @@ pub enum Command {
     /// The installation's secrets
     #[command(subcommand)]
     Secrets(Secrets),
+    /// The keys of the vault, on its host
+    #[command(subcommand)]
+    Vault(vault::Command),
     /// Is the process of this machine ready? Ends with 0 if it is
     Ready,
     /// Run the sandbox app as a process of its own

@@ -18,6 +18,7 @@ pub mod sandbox;
 pub mod secrets;
 pub mod serve;
 pub mod settings;
+pub mod vault;
 pub mod wire;
 
 pub use settings::Settings;

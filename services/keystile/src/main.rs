@@ -2,13 +2,14 @@
 
 use std::{io::Write as _, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use keystile::{
     advice,
     args::{Args, Command, Listen, Secrets},
-    bootstrap, certs, cli, dev, migrate, ready, sandbox, secrets, serve,
+    bootstrap, certs, cli, dev, migrate, ready, sandbox, secrets, serve, vault,
 };
-use keystile_runtime::{data_dir, telemetry};
+use keystile_runtime::{data_dir, memory, telemetry};
 
 fn main() -> ExitCode {
     // Before any file is made: SQLite would let everyone read its own.
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
 /// Apart from `main`, so that everything it holds is dropped, and with that flushed and unlocked,
 /// before the process ends.
 fn try_main(args: Args) -> anyhow::Result<()> {
+    memory::keep_memory_private().context("the memory of this process cannot be kept private")?;
     let settings = args.settings()?;
     let command = args.command.unwrap_or(Command::Dev { reset: false, listen: Listen::default() });
     let level = match &command {
@@ -39,6 +41,7 @@ fn try_main(args: Args) -> anyhow::Result<()> {
         | Command::Bootstrap { .. }
         | Command::Certs(_)
         | Command::Secrets(_)
+        | Command::Vault(_)
         | Command::Ready
         | Command::Resource(_) => "warn",
     };
@@ -49,6 +52,7 @@ fn try_main(args: Args) -> anyhow::Result<()> {
         | Command::Bootstrap { .. }
         | Command::Certs(_)
         | Command::Secrets(_)
+        | Command::Vault(_)
         | Command::Ready
         | Command::Sandbox { .. }
         | Command::Resource(_) => None,
@@ -75,6 +79,7 @@ fn try_main(args: Args) -> anyhow::Result<()> {
             Command::Secrets(Secrets::Running(command)) => {
                 cli::secrets::run(command, args.connection, &settings.data_dir).await
             }
+            Command::Vault(command) => vault::run(command, &settings, args.connection.json).await,
             Command::Ready => ready::run(&settings, args.connection.json).await,
             Command::Sandbox { .. } => sandbox::run(&settings).await,
             Command::Resource(command) => {

@@ -3,6 +3,7 @@
 //! Roles of one process call one another through the same layers as over TCP. Gateway, console,
 //! verification and telemetry listen; the others only where some role is in another process.
 
+mod keks;
 mod listeners;
 mod measure;
 mod services;
@@ -31,7 +32,10 @@ use keystile_runtime::{
 use tokio::net::TcpListener;
 use url::Url;
 
-pub(crate) use self::listeners::bind;
+pub(crate) use self::{
+    keks::{Origin, rotation},
+    listeners::bind,
+};
 use self::{
     listeners::Listeners,
     services::{Parts, Services},

@@ -1,6 +1,12 @@
 //! What the binary leaves on disk.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Child, Command, Stdio},
+};
+
+use keystile_testkit::eventually;
 
 #[test]
 fn nobody_else_reads_a_database() {
@@ -89,4 +95,35 @@ fn a_lost_secret_is_not_made_again() {
         fs::rename(&kept, &path).expect("restores");
     }
     assert!(init().status.success());
+}
+
+#[tokio::test]
+async fn the_binary_dumps_no_core() {
+    let home = tempfile::tempdir().expect("a directory");
+    let child = Command::new(env!("CARGO_BIN_EXE_keystile"))
+        .args(["sandbox", "--sandbox-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(home.path())
+        .env("KEYSTILE_TELEMETRY__LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let child = Killed(child);
+    let limits = format!("/proc/{}/limits", child.0.id());
+    eventually("no core", async || {
+        let limits = fs::read_to_string(&limits).unwrap_or_default();
+        let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+        core.is_some_and(|core| core.split_whitespace().take(2).eq(["0", "0"]))
+    })
+    .await;
+}
+
+/// A process that ends with its test, however that ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use keystile_catalog::Fault;
 use keystile_contract::{Failure, status};
-use keystile_domain::{ErrorKind, InvalidSetting, Position, permission::Denied};
+use keystile_domain::{ErrorKind, InvalidSetting, Position, TeamId, permission::Denied};
 
 use crate::connection::Health;
 
@@ -27,6 +27,18 @@ pub enum Error {
     /// A value cannot be sealed or opened.
     #[error(transparent)]
     Seal(#[from] keystile_seal::Error),
+    /// Something at rest cannot be opened while keys are rotated.
+    #[error("the {what} {id} of {team} cannot be opened: {cause}")]
+    Unopened {
+        /// A data key, or what a value is sealed for.
+        what: &'static str,
+        /// The data key, or the row that has the value.
+        id: String,
+        /// Whose it is.
+        team: TeamId,
+        /// Why not.
+        cause: keystile_seal::Error,
+    },
     /// What was unsealed is not a credential.
     #[error("a stored credential is corrupt")]
     CorruptCredential,
@@ -170,7 +182,7 @@ impl Error {
                 ErrorKind::Internal
             }
             Self::Store(cause) => cause.kind(),
-            Self::Seal(cause) => cause.kind(),
+            Self::Seal(cause) | Self::Unopened { cause, .. } => cause.kind(),
             Self::Denied(_) | Self::OtherComponent => ErrorKind::Forbidden,
             Self::UnknownApp
             | Self::UnknownComponent
@@ -241,6 +253,7 @@ impl Error {
             | Self::MigrationsPending(_)
             | Self::KeyEncryption(_)
             | Self::Seal(_)
+            | Self::Unopened { .. }
             | Self::CorruptCredential
             | Self::CorruptAnswer
             | Self::Denied(_)

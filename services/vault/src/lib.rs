@@ -31,6 +31,7 @@ mod outbox;
 mod outside;
 mod read;
 mod refresh;
+pub mod rotation;
 mod rpc;
 mod run_action;
 mod scope;
@@ -42,4 +43,5 @@ mod vault;
 
 pub use config::Config;
 pub use error::Error;
+pub use rotation::Rotation;
 pub use service::{Deps, Service, build, migrate};

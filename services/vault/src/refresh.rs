@@ -43,6 +43,8 @@ const CLAIM_TTL: Duration = Duration::from_secs(10);
 const EXCHANGE_TTL: Duration = oauth::TIMEOUT.saturating_mul(2);
 /// How often a flight looks for another vault's outcome.
 const POLL: Duration = Duration::from_millis(100);
+/// How often it is tried to store new tokens: as long as the exchange has to come to an outcome.
+const STORE_ATTEMPTS: u32 = 10;
 /// Before a refresh that met an outage is tried again: the first pause, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(15));
 /// How often the background looks for what is due, and how many it takes at once.
@@ -215,7 +217,6 @@ impl Vault {
             Tokens { integration: old.integration, access: issued.access, refresh: issued.refresh };
         let next = Credential { app, variables, secret: Secret::OAuth2(tokens) };
         let (team, id) = (connection.team, connection.id);
-        let sealed = self.keys.seal_credential(team, id, version + 1, &next).await?;
         let health = if scope::missing(&integration.scopes, &told.scopes).is_empty() {
             Health::active()
         } else {
@@ -223,8 +224,25 @@ impl Vault {
         };
         let author = self.vault_author(now);
         let changed = |before: &Connection| status_changed(&author, before, &health);
-        let refreshed = Refreshed { credential: sealed, issued: told, health: health.clone() };
-        let stored = self.store.finish_refresh(team, id, fence, &refreshed, &changed).await?;
+        let store = || async {
+            // Sealed anew each time: a rotation may have removed the data key in between.
+            let credential = self.keys.seal_credential(team, id, version + 1, &next).await?;
+            let refreshed = Refreshed { credential, issued: told.clone(), health: health.clone() };
+            let stored = self.store.finish_refresh(team, id, fence, &refreshed, &changed).await?;
+            Ok::<_, Error>(stored)
+        };
+        let mut attempts = 1;
+        let stored = loop {
+            match store().await {
+                // What the provider sent exists nowhere else.
+                Err(Error::Store(error)) if attempts < STORE_ATTEMPTS => {
+                    tracing::warn!(connection.id = %id, %error, "new tokens were not stored yet");
+                    tokio::time::sleep(POLL * attempts).await;
+                    attempts += 1;
+                }
+                outcome => break outcome?,
+            }
+        };
         if !stored {
             tracing::warn!(connection.id = %id, "a refresh came too late: the credential is another");
         }

@@ -17,7 +17,7 @@ use keystile_contract::{
 };
 use keystile_domain::{Clock, Entropy, Role};
 use keystile_follower::{Driver, Settings, follow};
-use keystile_seal::KekRing;
+use keystile_seal::KeyEncryption;
 use keystile_sql::{Backend, Database};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
@@ -34,7 +34,7 @@ use crate::{
     outbox::Outbox,
     refresh::Flights,
     rpc,
-    store::{Store, sql::SqlStore},
+    store::sql::SqlStore,
     vault::Vault,
 };
 
@@ -47,7 +47,7 @@ pub struct Deps {
     /// Vault's sealing subkeys.
     pub seal_keys: SealKeys,
     /// The key-encryption keys.
-    pub keks: KekRing,
+    pub keks: Arc<dyn KeyEncryption>,
     /// The way to issuance.
     pub issuance: Transport,
     /// The apps.
@@ -95,9 +95,9 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     }
     let Deps { clock, entropy, seal_keys, keks, issuance, catalog, egress, database, gateway_url } =
         deps;
-    let store: Arc<dyn Store> = Arc::new(SqlStore::new(database));
+    let store = Arc::new(SqlStore::new(database));
     let keys =
-        Keys::open(Arc::clone(&store), Arc::new(keks), Arc::clone(&clock), Arc::clone(&entropy))
+        Keys::open(Arc::<SqlStore>::clone(&store), keks, Arc::clone(&clock), Arc::clone(&entropy))
             .await?;
     let (follower, driver) = follow(
         Settings::default(),
@@ -111,7 +111,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, Error> {
     );
     let vault = Vault {
         config,
-        outbox: Outbox::new(Arc::clone(&store), issuance.clone(), Arc::clone(&clock)),
+        outbox: Outbox::new(Arc::<SqlStore>::clone(&store), issuance.clone(), Arc::clone(&clock)),
         limiter: Limiter::new(Arc::clone(&clock)),
         runs: TaskTracker::new(),
         clock,
@@ -146,8 +146,8 @@ impl Service {
     }
 
     /// Follows the log, sends what the outbox holds, refreshes what is due, writes when connections
-    /// were used and forgets old runs, until `stop`; then waits for the runs that go on without their
-    /// callers. Only the first call does anything.
+    /// were used, forgets old runs and takes part in the rotation of keys, until `stop`; then waits
+    /// for the runs that go on without their callers. Only the first call does anything.
     pub async fn run(&self, stop: CancellationToken) {
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(driver) = driver else { return };
@@ -156,7 +156,8 @@ impl Service {
             self.vault.outbox.run(stop.clone()),
             self.vault.run_refresh(stop.clone()),
             self.write_last_used(stop.clone()),
-            self.prune_runs(stop),
+            self.prune_runs(stop.clone()),
+            self.vault.keys.stay_known(stop),
         );
         self.vault.runs.close();
         self.vault.runs.wait().await;

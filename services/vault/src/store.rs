@@ -10,17 +10,18 @@ mod entity;
 pub(crate) mod flows;
 pub(crate) mod idempotency;
 pub(crate) mod integrations;
+pub(crate) mod keys;
 mod migration;
 pub(crate) mod refresh;
 pub(crate) mod sql;
 
 use async_trait::async_trait;
 use keystile_domain::{AppKey, AuditId, ConnectionId, OperationId, Scope, TeamId, log::Receipt};
-use keystile_seal::{DataKeyId, DataKeyRecord};
 pub(crate) use keystile_sql::Error;
 use time::OffsetDateTime;
 
 use self::idempotency::IdempotencyStore;
+pub(crate) use self::keys::KeyStore;
 use crate::{
     audit,
     connection::{Connection, Health},
@@ -90,40 +91,20 @@ pub(crate) struct AuditPage {
 /// Makes the entry for a change from the connection that the transaction found.
 pub(crate) type EntryOf<'a> = &'a (dyn Fn(&Connection) -> audit::Entry + Send + Sync);
 
-/// Where vault keeps its rows.
+/// Where vault keeps its rows; the keys among them are the [`KeyStore`]'s.
 #[async_trait]
 pub(crate) trait Store:
     apps::AppStore
     + flows::FlowStore
     + IdempotencyStore
     + integrations::IntegrationStore
+    + KeyStore
     + refresh::RefreshStore
 {
-    /// The team's newest data key that may still seal.
-    async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error>;
-
-    /// Adds a data key.
-    async fn insert_data_key(
-        &self,
-        record: &DataKeyRecord,
-        created_at: OffsetDateTime,
-    ) -> Result<(), Error>;
-
-    /// Counts one more value under a data key. False, and nothing counted, at its limit.
-    async fn count_use(&self, team: TeamId, id: DataKeyId) -> Result<bool, Error>;
-
-    /// One data key of the team.
-    async fn find_data_key(
-        &self,
-        team: TeamId,
-        id: DataKeyId,
-    ) -> Result<Option<DataKeyRecord>, Error>;
-
-    /// One data key for each version of the key-encryption key that any data key needs.
-    async fn data_key_samples(&self) -> Result<Vec<DataKeyRecord>, Error>;
-
     /// Adds a connection with its credential and its entry. False, and nothing happened, if it is of
-    /// an integration that is not configured.
+    /// an integration that is not configured. [`Error::Busy`], and nothing added, if the data key
+    /// that sealed the credential is not there any more: seal it again. So it is with every step
+    /// that stores a sealed value.
     async fn insert_connection(
         &self,
         connection: &Connection,

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use keystile_contract::{Transport, transport};
 use keystile_testkit::Ports;
 use tonic::transport::Endpoint;
 
-use super::member::{Member, START_TIMEOUT, run};
+use super::member::{Member, START_TIMEOUT, command, run};
 use crate::shape::Servers;
 
 /// 32 bytes, as the configuration spells them.
@@ -55,6 +56,13 @@ impl Newcomer {
     /// Runs a command beside it.
     pub(super) fn run(&self, arguments: &[&str]) -> Vec<u8> {
         run(&self.folder, &self.environment, arguments)
+    }
+
+    /// The same, not yet run.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&self.folder, &self.environment);
+        command.args(arguments);
+        command
     }
 
     pub(super) async fn launch(&mut self) {

@@ -15,9 +15,8 @@ use keystile_runtime::{
     secrets::Secrets,
     telemetry::{self, Metrics},
 };
-use keystile_seal::KekRing;
 
-use super::{stores::Stores, together, ways::Ways};
+use super::{keks, stores::Stores, together, ways::Ways};
 use crate::Settings;
 
 /// The services, built and not yet running.
@@ -125,13 +124,12 @@ impl Parts<'_> {
 
     async fn vault(&self, ways: &mut Ways<'_>) -> anyhow::Result<keystile_vault::Service> {
         let policy = Policy { allow: self.allow.clone(), ..Policy::default() };
-        let keks = self.secrets.keks()?.into_iter();
         let egress = keystile_egress::Client::new(policy, Arc::new(SystemResolver::new()))?;
         let deps = keystile_vault::Deps {
             clock: clock(),
             entropy: entropy(),
             seal_keys: self.secrets.seal_keys(Role::Vault)?,
-            keks: KekRing::new(keks, entropy()).context("secrets.keks")?,
+            keks: keks::open(self.secrets).await?,
             issuance: ways.between(Role::Vault, Role::Issuance)?,
             catalog: self.catalog.clone(),
             egress: egress.with_trace(telemetry::outside),

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 pub use deserialize::Error as ValueError;
 use layers::{Node, Origin};
+use zeroize::Zeroizing;
 
 /// What every variable begins with.
 const PREFIX: &str = "KEYSTILE_";
@@ -103,6 +104,7 @@ pub fn load_from<T: DeserializeOwned>(
 
 fn read(path: &Path) -> Result<Node, Error> {
     let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
         .map_err(|cause| Error::Read { path: path.to_owned(), cause })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start);

@@ -16,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod lifecycle;
 mod listen;
+pub mod memory;
 pub mod mtls;
 pub mod problem;
 pub mod secrets;

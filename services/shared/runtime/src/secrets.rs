@@ -1,5 +1,7 @@
 //! The secrets of an installation: where they come from and when they may be made.
 
+mod kek_file;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -16,6 +18,7 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox, SecretString};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
+pub use self::kek_file::KekFile;
 use crate::data_dir;
 
 /// The `secrets` section. What is absent is read from `data_dir/secrets`.
@@ -31,12 +34,37 @@ pub struct Config {
     pub sealing_subkeys: Vec<SecretString>,
     /// Vault's key-encryption keys, in the same form as token keys.
     pub keks: Vec<SecretString>,
+    /// Or, and beside them: the token that has vault's key-encryption keys.
+    pub pkcs11: Option<Pkcs11>,
     /// What `/api/operator/v1` demands.
     pub operator_token: Option<SecretString>,
 }
 
-/// Those that are kept in files.
-const FIELDS: [&str; 4] = ["token_keys", "sealing_keys", "keks", "operator_token"];
+/// A PKCS #11 token with AES-256 keys `<label>-<version>`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pkcs11 {
+    /// The library of the token's maker, a file.
+    pub module: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// The PIN of the token's user; absent: `data_dir/secrets/pkcs11-pin.key`.
+    pub pin: Option<SecretString>,
+    /// What the keys' labels begin with.
+    #[serde(default = "Pkcs11::default_label")]
+    pub label: String,
+}
+
+impl Pkcs11 {
+    fn default_label() -> String {
+        "keystile-kek".to_owned()
+    }
+}
+
+/// Those that are made in files.
+const FIELDS: [&str; 4] = ["token_keys", "sealing_keys", KEKS, "operator_token"];
+const KEKS: &str = "keks";
+const PIN: &str = "pkcs11_pin";
 
 /// May absent secrets be made?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +103,12 @@ pub enum Error {
     Missing {
         /// The field of the `secrets` section.
         field: &'static str,
+        /// The file that would hold it.
+        file: String,
+    },
+    /// A token is configured without its PIN.
+    #[error("secrets.pkcs11.pin is missing: it is neither configured nor in {file}")]
+    NoPin {
         /// The file that would hold it.
         file: String,
     },
@@ -148,7 +182,7 @@ impl<'a> Secrets<'a> {
             }
             self.seal_keys(role)?;
             match role {
-                Role::Vault => drop(self.keks()?),
+                Role::Vault => drop((self.keks()?, self.pkcs11()?)),
                 Role::Console => drop(self.operator_token()?),
                 Role::Issuance | Role::Verification | Role::Triggers | Role::Gateway => {}
             }
@@ -198,12 +232,37 @@ impl<'a> Secrets<'a> {
         Ok(SealKeys::from_labelled(role, given)?)
     }
 
-    /// Wrap vault's data keys.
+    /// Wrap vault's data keys; none if a token has them and no others are here.
     ///
     /// # Errors
     /// What every secret has.
     pub fn keks(&self) -> Result<Vec<Versioned>, Error> {
-        self.keys("keks", &self.config.keks)
+        let none = self.config.keks.is_empty() && KekFile::of(self.data_dir).is_none();
+        if none && self.config.pkcs11.is_some() {
+            return Ok(Vec::new());
+        }
+        self.keys(KEKS, &self.config.keks)
+    }
+
+    /// The file that the key-encryption keys are read from, unless they are configured.
+    #[must_use]
+    pub fn kek_file(&self) -> Option<KekFile> {
+        if self.config.keks.is_empty() { KekFile::of(self.data_dir) } else { None }
+    }
+
+    /// The token that has key-encryption keys, and its PIN.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without a PIN, which is never made.
+    pub fn pkcs11(&self) -> Result<Option<(&Pkcs11, SecretString)>, Error> {
+        let Some(token) = &self.config.pkcs11 else { return Ok(None) };
+        if let Some(pin) = &token.pin {
+            return Ok(Some((token, pin.clone())));
+        }
+        let path = file(self.data_dir, PIN);
+        let text = data_dir::read_private(&path)?.map(Zeroizing::new);
+        let text = text.ok_or_else(|| Error::NoPin { file: path.display().to_string() })?;
+        Ok(Some((token, text.trim().into())))
     }
 
     /// What `/api/operator/v1` demands.
@@ -218,7 +277,7 @@ impl<'a> Secrets<'a> {
                 let bytes = Zeroizing::new(entropy::bytes::<32>(self.entropy));
                 let digits = Zeroizing::new(base62::encode::<32, 43>(&bytes));
                 let digits = digits.iter().copied().map(char::from);
-                "kso_".chars().chain(digits).chain(['\n']).collect()
+                Zeroizing::new("kso_".chars().chain(digits).chain(['\n']).collect())
             })?;
             text.trim().into()
         };
@@ -237,38 +296,49 @@ impl<'a> Secrets<'a> {
     /// # Errors
     /// What is missing here, too.
     pub fn derive(&self, role: Role) -> Result<Zeroizing<String>, Error> {
-        let line = |version: u32, key: &[u8; 32]| {
-            Zeroizing::new(format!("{version}:{}", *Zeroizing::new(STANDARD.encode(key))))
-        };
         let lines = |keys: &[Versioned]| -> Vec<_> {
             keys.iter().map(|(version, key)| line(*version, key.expose_secret())).collect()
         };
-        let mut text = Zeroizing::new(format!(
+        let mut parts = vec![Zeroizing::new(format!(
             "# What {role} needs of the installation's secrets, by `keystile secrets derive`.\n[secrets]\n"
-        ));
+        ))];
         let mut list = |field: &str, lines: Vec<Zeroizing<String>>| {
             if lines.is_empty() {
                 return;
             }
-            let parts = lines.iter().flat_map(|line| ["    \"", line, "\",\n"]);
-            text.extend([field, " = [\n"].into_iter().chain(parts).chain(["]\n"]));
+            parts.push(Zeroizing::new(format!("{field} = [\n")));
+            for line in lines {
+                parts.push(joined(&["    \"", &line, "\",\n"]));
+            }
+            parts.push(Zeroizing::new("]\n".to_owned()));
         };
         if matches!(role, Role::Issuance | Role::Verification) {
             list("token_keys", lines(&self.keys("token_keys", &self.config.token_keys)?));
         }
         let seal_keys = self.seal_keys(role)?;
-        let subkeys = seal_keys.labelled().map(|(label, version, key)| {
-            Zeroizing::new(format!("{label}:{}", *line(version, key)))
-        });
+        let subkeys = seal_keys
+            .labelled()
+            .map(|(label, version, key)| joined(&[&label, ":", &line(version, key)]));
         list("sealing_subkeys", subkeys.collect());
         if role == Role::Vault {
-            list("keks", lines(&self.keks()?));
+            list(KEKS, lines(&self.keks()?));
+            if let Some((token, pin)) = self.pkcs11()? {
+                let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+                let module = quoted(&token.module.display().to_string());
+                let (label, token) = (quoted(&token.label), quoted(&token.token));
+                parts.push(Zeroizing::new(format!(
+                    "[secrets.pkcs11]\nmodule = {module}\ntoken = {token}\nlabel = {label}\n"
+                )));
+                let pin = Zeroizing::new(quoted(pin.expose_secret()));
+                parts.push(joined(&["pin = ", &pin, "\n"]));
+            }
         }
         if role == Role::Console {
             let token = self.operator_token()?;
-            text.extend(["operator_token = \"", token.expose_secret(), "\"\n"]);
+            parts.push(joined(&["operator_token = \"", token.expose_secret(), "\"\n"]));
         }
-        Ok(text)
+        let parts: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();
+        Ok(joined(&parts))
     }
 
     fn keys(
@@ -281,7 +351,7 @@ impl<'a> Secrets<'a> {
         }
         let text = self.file(field, || {
             let key = Zeroizing::new(entropy::bytes::<32>(self.entropy));
-            format!("1:{}\n", *Zeroizing::new(STANDARD.encode(*key)))
+            joined(&[&line(1, &key), "\n"])
         })?;
         parse(field, text.lines())
     }
@@ -290,7 +360,7 @@ impl<'a> Secrets<'a> {
     fn file(
         &self,
         field: &'static str,
-        make: impl FnOnce() -> String,
+        make: impl FnOnce() -> Zeroizing<String>,
     ) -> Result<Zeroizing<String>, Error> {
         let path = file(self.data_dir, field);
         if let Some(text) = data_dir::read_private(&path)? {
@@ -299,7 +369,7 @@ impl<'a> Secrets<'a> {
         if self.absent == Absent::Refuse {
             return Err(Error::Missing { field, file: path.display().to_string() });
         }
-        let text = Zeroizing::new(make());
+        let text = make();
         data_dir::write_private(&path, &text)?;
         Ok(text)
     }
@@ -307,6 +377,20 @@ impl<'a> Secrets<'a> {
 
 fn file(data_dir: &Path, field: &str) -> PathBuf {
     data_dir.join(format!("secrets/{}.key", field.replace('_', "-")))
+}
+
+/// Texts one after the other, in one buffer from the start: growing it would leave copies behind.
+fn joined(parts: &[&str]) -> Zeroizing<String> {
+    Zeroizing::new(parts.concat())
+}
+
+/// A key as files and configurations have it.
+fn line(version: u32, key: &[u8; 32]) -> Zeroizing<String> {
+    let mut digits = Zeroizing::new([0_u8; 44]);
+    // 32 bytes are 44 digits.
+    let _ = STANDARD.encode_slice(key, &mut *digits);
+    let digits = std::str::from_utf8(&*digits).unwrap_or_default();
+    joined(&[&version.to_string(), ":", digits])
 }
 
 fn parse<'t>(
@@ -499,5 +583,50 @@ mod tests {
             assert!(matches!(refused, Err(Error::OperatorTokenForm)), "{wrong:?}");
         }
         operator_token(&"!#$~".repeat(8)).expect("needs no escapes");
+    }
+
+    #[test]
+    fn a_token_is_told_to_vault_alone_and_needs_no_other_key_and_a_pin() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let token = |pin: Option<&str>| Config {
+            pkcs11: Some(Pkcs11 {
+                module: "/lib/a \"token\".so".into(),
+                token: "mine".to_owned(),
+                pin: pin.map(Into::into),
+                label: Pkcs11::default_label(),
+            }),
+            sealing_keys: vec![format!("1:{KEY}").into()],
+            operator_token: Some("o".repeat(32).into()),
+            token_keys: vec![format!("1:{KEY}").into()],
+            ..Config::default()
+        };
+        let refused = with(&token(None), &dir, Absent::Generate, all).expect_err("no PIN");
+        assert!(refused.to_string().starts_with("secrets.pkcs11.pin is missing"), "{refused}");
+        let pin = "2\"4'6\\8";
+        assert!(!format!("{:?}", token(Some(pin))).contains(pin));
+        let given = token(Some(pin));
+        let keks = with(&given, &dir, Absent::Generate, |secrets| Ok(secrets.keks()?.len()))
+            .expect("none is needed");
+        assert!(keks == 0 && KekFile::of(dir.path()).is_none());
+
+        let table: toml::Table = told(&given, &dir, Role::Vault).parse().expect("TOML");
+        let section: Config = table["secrets"].clone().try_into().expect("a section");
+        let token = section.pkcs11.expect("told");
+        assert_eq!(token.module, Path::new("/lib/a \"token\".so"));
+        assert_eq!(token.pin.expect("told").expose_secret(), pin);
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Vault) {
+            assert!(!told(&given, &dir, role).contains("pkcs11"), "{role}");
+        }
+
+        data_dir::write_private(&file(dir.path(), PIN), "1234\n").expect("writes");
+        let from_file = Config { pkcs11: token_without_pin(&given), ..given };
+        let pin = with(&from_file, &dir, Absent::Refuse, |secrets| {
+            Ok(secrets.pkcs11()?.expect("configured").1)
+        });
+        assert_eq!(pin.expect("reads").expose_secret(), "1234");
+    }
+
+    fn token_without_pin(config: &Config) -> Option<Pkcs11> {
+        Some(Pkcs11 { pin: None, ..config.pkcs11.clone()? })
     }
 }

@@ -94,15 +94,16 @@ pub struct DataKeyRecord {
 }
 
 impl DataKeyRecord {
-    /// A new data key for `team`, unused, wrapped by the newest key-encryption key.
+    /// A new data key for `team`, unused, wrapped by that version of the key-encryption key.
     pub async fn generate(
         team: TeamId,
+        kek_version: u32,
         kek: &dyn KeyEncryption,
         entropy: &dyn Entropy,
     ) -> Result<(Self, DataKey), Error> {
         let id = DataKeyId::generate(entropy);
         let bytes = KeyBytes::init_with_mut(|bytes| entropy.fill(bytes));
-        let wrapped = kek.wrap(team, id, &bytes).await?;
+        let wrapped = kek.wrap(kek_version, team, id, &bytes).await?;
         let record =
             Self { id, team, kek_version: wrapped.kek_version, wrapped: wrapped.bytes, uses: 0 };
         Ok((record, DataKey::new(id, bytes)))
@@ -114,14 +115,18 @@ impl DataKeyRecord {
         Ok(DataKey::new(self.id, bytes))
     }
 
-    /// The same data key under the newest key-encryption key; `None` if it is there already, so
-    /// that a re-wrap which was interrupted can simply run again.
-    pub async fn rewrap(&self, kek: &dyn KeyEncryption) -> Result<Option<Self>, Error> {
-        if self.kek_version == kek.newest() {
+    /// The same data key under that version of the key-encryption key; `None` if it is under it or a
+    /// newer one already, so that a re-wrap which was interrupted can simply run again.
+    pub async fn rewrap(
+        &self,
+        kek_version: u32,
+        kek: &dyn KeyEncryption,
+    ) -> Result<Option<Self>, Error> {
+        if self.kek_version >= kek_version {
             return Ok(None);
         }
         let key = self.unwrap(kek).await?;
-        let wrapped = kek.wrap(self.team, self.id, &key.bytes).await?;
+        let wrapped = kek.wrap(kek_version, self.team, self.id, &key.bytes).await?;
         Ok(Some(Self { kek_version: wrapped.kek_version, wrapped: wrapped.bytes, ..self.clone() }))
     }
 
@@ -160,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_data_key_seals_fewer_than_two_to_the_32_values() {
-        let (mut record, _) = fixture::record(&fixture::ring(&[1])).await;
+        let (mut record, _) = fixture::record(1, &fixture::ring(&[1])).await;
         record.uses = USE_LIMIT - 2;
         assert_eq!(record.count_use(), Ok(()));
         assert_eq!(record.uses, USE_LIMIT - 1);
@@ -170,18 +175,19 @@ mod tests {
 
     #[tokio::test]
     async fn rewrapping_keeps_the_data_key_and_can_run_again() {
-        let (record, key) = fixture::record(&fixture::ring(&[1])).await;
+        let (record, key) = fixture::record(1, &fixture::ring(&[1])).await;
         let both = fixture::ring(&[1, 2]);
-        let moved = record.rewrap(&both).await.unwrap().expect("an older wrap");
+        let moved = record.rewrap(2, &both).await.unwrap().expect("an older wrap");
         assert_eq!(moved.kek_version, 2);
         assert_eq!(moved.unwrap(&fixture::ring(&[2])).await.unwrap().expose(), key.expose());
-        assert_eq!(moved.rewrap(&both).await, Ok(None));
+        assert_eq!(moved.rewrap(2, &both).await, Ok(None));
+        assert_eq!(moved.rewrap(1, &both).await, Ok(None), "never back to an older one");
         assert_eq!(record.unwrap(&both).await.unwrap().expose(), key.expose());
     }
 
     #[tokio::test]
     async fn debug_shows_no_key() {
-        let (record, key) = fixture::record(&fixture::ring(&[1])).await;
+        let (record, key) = fixture::record(1, &fixture::ring(&[1])).await;
         assert_eq!(format!("{key:?}"), format!("DataKey({}, [redacted])", record.id));
         let shown = format!("{record:?}");
         assert!(!shown.contains("wrapped"), "{shown}");

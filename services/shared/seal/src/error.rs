@@ -26,6 +26,9 @@ pub enum Error {
     /// The data key has served as often as is safe: generate the next one.
     #[error("the data key has reached its use limit")]
     Spent,
+    /// The key-encryption keys cannot be used now; says what stands in the way.
+    #[error("the key-encryption keys are unavailable: {0}")]
+    Unavailable(&'static str),
     /// The plaintext is longer than AES-GCM can take.
     #[error("the value is too large to seal")]
     TooLarge,
@@ -38,6 +41,7 @@ impl Error {
         match self {
             Self::NoKeys | Self::DuplicateVersion(_) | Self::TooLarge => ErrorKind::Invalid,
             Self::Spent => ErrorKind::Exhausted,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::UnknownVersion(_) | Self::Format | Self::OtherDataKey | Self::Refused => {
                 ErrorKind::Internal
             }

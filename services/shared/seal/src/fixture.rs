@@ -37,12 +37,16 @@ pub(crate) fn data_key(seed: u8) -> DataKey {
 
 /// A ring of these versions; a version has the same key in every ring.
 pub(crate) fn ring(versions: &[u32]) -> KekRing {
-    let keys = versions.iter().map(|version| (*version, bytes(0x40 + version.to_be_bytes()[3])));
+    let keys = versions.iter().map(|version| (*version, kek(*version)));
     KekRing::new(keys, entropy()).unwrap()
 }
 
-pub(crate) async fn record(kek: &dyn KeyEncryption) -> (DataKeyRecord, DataKey) {
-    DataKeyRecord::generate(team(1), kek, &*entropy()).await.unwrap()
+pub(crate) fn kek(version: u32) -> KeyBytes {
+    bytes(0x40 + version.to_be_bytes()[3])
+}
+
+pub(crate) async fn record(version: u32, kek: &dyn KeyEncryption) -> (DataKeyRecord, DataKey) {
+    DataKeyRecord::generate(team(1), version, kek, &*entropy()).await.unwrap()
 }
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {

@@ -2,8 +2,8 @@
 //!
 //! Owns the format of everything that Keystile stores sealed: a secret is encrypted with its team's
 //! data key ([`seal`], [`open`]); the data key is wrapped by a key-encryption key
-//! ([`KeyEncryption`], of which [`KekRing`] is the implementation in this process) and kept as a
-//! [`DataKeyRecord`]. The cipher is AES-256-GCM (NIST SP 800-38D) with random 96-bit nonces, which
+//! ([`KeyEncryption`], of which [`KekRing`] is the implementation in this process, and
+//! `keystile-kms` has those outside of it) and kept as a [`DataKeyRecord`]. The cipher is AES-256-GCM (NIST SP 800-38D) with random 96-bit nonces, which
 //! is why a data key counts its uses and is replaced before 2^32.
 //!
 //! Never: stores anything, reads a key from a file or the environment, or logs. The owner of a
@@ -19,12 +19,14 @@ mod data_key;
 mod envelope;
 mod error;
 mod kek;
+mod wrapped;
 
 pub use aad::{Aad, Purpose};
 pub use data_key::{DataKey, DataKeyId, DataKeyRecord, USE_LIMIT};
 pub use envelope::{data_key_id, open, seal};
 pub use error::Error;
-pub use kek::{KekRing, KeyEncryption, Wrapped};
+pub use kek::{KekRing, KeyEncryption, Several, Source};
+pub use wrapped::Wrapped;
 
 /// The bytes of a key: on the heap, wiped when dropped, opaque to `Debug`.
 pub type KeyBytes = secrecy::SecretBox<[u8; 32]>;

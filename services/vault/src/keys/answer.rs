@@ -1,16 +1,21 @@
 //! Answers of apps, sealed for the run that they belong to.
 
 use keystile_domain::{RunId, TeamId};
-use keystile_seal::{Aad, Purpose};
+use keystile_seal::Purpose;
 use zeroize::Zeroizing;
 
-use super::Keys;
+use super::{Keys, Place};
 use crate::error::Error;
 
-const ANSWER: Purpose = Purpose::new("idempotent-response");
+/// The answers of runs; the row is the run.
+pub(crate) const ANSWER: Purpose = Purpose::new("idempotent-response");
 
 /// A run has one answer.
 const VERSION: u64 = 1;
+
+const fn place(team: TeamId, row: &str) -> Place<'_> {
+    Place { purpose: ANSWER, team, row, version: VERSION }
+}
 
 impl Keys {
     /// Seals the answer of a run.
@@ -20,10 +25,7 @@ impl Keys {
         run: RunId,
         answer: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let key = self.counted(team).await?.unwrap(&*self.kek).await?;
-        let row = run.to_string();
-        let aad = Aad { purpose: ANSWER, team, row: &row, version: VERSION };
-        Ok(keystile_seal::seal(&key, &aad, answer, &*self.entropy)?)
+        self.seal(&place(team, &run.to_string()), answer).await
     }
 
     /// Opens what was sealed for that run, and nothing else.
@@ -33,11 +35,6 @@ impl Keys {
         run: RunId,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let id = keystile_seal::data_key_id(sealed)?;
-        let record = self.store.find_data_key(team, id).await?;
-        let key = record.ok_or(Error::CorruptAnswer)?.unwrap(&*self.kek).await?;
-        let row = run.to_string();
-        let aad = Aad { purpose: ANSWER, team, row: &row, version: VERSION };
-        Ok(keystile_seal::open(&key, &aad, sealed)?)
+        self.open_sealed(&place(team, &run.to_string()), sealed).await
     }
 }

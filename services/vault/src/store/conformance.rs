@@ -4,6 +4,7 @@ mod apps;
 mod flows;
 mod idempotency;
 mod integrations;
+mod keys;
 mod refresh;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,6 @@ use keystile_domain::{
     Actor, AuditId, ConnectionId, MemberRole, OperationId, Scope, TeamId, UserId, log::Receipt,
     name::Name, permission::Principal,
 };
-use keystile_seal::{DataKeyId, DataKeyRecord, USE_LIMIT};
 use keystile_sql::{Database, Pool};
 use keystile_testkit::on_every_backend;
 use time::{OffsetDateTime, macros::datetime};
@@ -25,6 +25,8 @@ use crate::{
 };
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+/// The data key of every connection here.
+const ANY_DATA_KEY: u128 = 99;
 
 fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(number)
@@ -56,8 +58,9 @@ pub(crate) fn connection(owner: u128, number: u128, app: &str) -> Connection {
     }
 }
 
+/// A credential as [`add`] stores it.
 fn sealed() -> SealedCredential {
-    SealedCredential { version: 1, bytes: vec![7; 60] }
+    keys::sealed_under(ANY_DATA_KEY, 1)
 }
 
 /// An entry with that number, about the connection.
@@ -76,6 +79,7 @@ fn entry(number: u128, action: &'static str, connection: &Connection) -> Entry {
 }
 
 pub(crate) async fn add(store: &dyn Store, connection: &Connection, number: u128) {
+    keys::add_data_key(store, connection.team, ANY_DATA_KEY).await;
     let entry = entry(number, audit::CREATED, connection);
     assert_eq!(store.insert_connection(connection, &sealed(), &entry).await, Ok(true));
 }
@@ -245,40 +249,6 @@ async fn an_entry_comes_back_as_it_was_written(store: Arc<dyn Store>) {
     assert_eq!(list(Some(first.id), None, 10).await, entries[1..]);
 }
 
-fn data_key(owner: u128, number: u128, kek_version: u32, uses: u64) -> DataKeyRecord {
-    let id = DataKeyId::from_uuid(uuid(number));
-    DataKeyRecord { id, team: team(owner), kek_version, wrapped: vec![1, 2, 3], uses }
-}
-
-async fn the_newest_data_key_that_may_still_seal_is_current(store: Arc<dyn Store>) {
-    assert_eq!(store.current_data_key(team(1)).await, Ok(None));
-    let first = data_key(1, 1, 1, 0);
-    let second = data_key(1, 2, 2, USE_LIMIT - 2);
-    store.insert_data_key(&first, NOW).await.expect("stored");
-    store.insert_data_key(&second, NOW + Duration::from_secs(1)).await.expect("stored");
-    assert_eq!(store.current_data_key(team(1)).await, Ok(Some(second.clone())));
-    assert_eq!(store.current_data_key(team(2)).await, Ok(None));
-
-    assert_eq!(store.count_use(team(2), second.id).await, Ok(false));
-    assert_eq!(store.count_use(team(1), second.id).await, Ok(true));
-    assert_eq!(store.count_use(team(1), second.id).await, Ok(false));
-    assert_eq!(store.current_data_key(team(1)).await, Ok(Some(first)));
-
-    let spent = DataKeyRecord { uses: USE_LIMIT - 1, ..second };
-    assert_eq!(store.find_data_key(team(1), spent.id).await, Ok(Some(spent.clone())));
-    assert_eq!(store.find_data_key(team(2), spent.id).await, Ok(None));
-}
-
-async fn there_is_a_sample_for_each_key_encryption_key(store: Arc<dyn Store>) {
-    for (number, version) in [(1, 1), (2, 3), (3, 1)] {
-        store.insert_data_key(&data_key(number, number, version, 0), NOW).await.expect("stored");
-    }
-    let samples = store.data_key_samples().await.expect("works");
-    let mut versions: Vec<_> = samples.iter().map(|key| key.kek_version).collect();
-    versions.sort_unstable();
-    assert_eq!(versions, [1, 3]);
-}
-
 /// A store in a file, for as long as the folder is kept.
 pub(crate) async fn sqlite() -> (Arc<dyn Store>, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -304,6 +274,4 @@ on_every_backend! {
     a_deletion_is_one_step_and_happens_once
     what_is_due_comes_in_order
     an_entry_comes_back_as_it_was_written
-    the_newest_data_key_that_may_still_seal_is_current
-    there_is_a_sample_for_each_key_encryption_key
 }

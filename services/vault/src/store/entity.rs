@@ -7,4 +7,6 @@ pub(crate) mod data_key;
 pub(crate) mod flow;
 pub(crate) mod idempotency;
 pub(crate) mod integration;
+pub(crate) mod key_reader;
 pub(crate) mod outbox;
+pub(crate) mod wrapping;

@@ -2,6 +2,7 @@
 
 mod m0001_connections;
 mod m0002_integrations;
+mod m0003_keys;
 mod m0004_idempotency;
 mod m0005_apps;
 
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_connections::Migration),
             Box::new(m0002_integrations::Migration),
+            Box::new(m0003_keys::Migration),
             Box::new(m0004_idempotency::Migration),
             Box::new(m0005_apps::Migration),
         ]

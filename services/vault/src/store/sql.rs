@@ -4,12 +4,13 @@ mod apps;
 mod flows;
 mod idempotency;
 mod integrations;
+mod keys;
 mod refresh;
 mod rows;
+mod sealed;
 
 use async_trait::async_trait;
 use keystile_domain::{ConnectionId, OperationId, Scope, TeamId};
-use keystile_seal::{DataKeyId, DataKeyRecord, USE_LIMIT};
 use keystile_sql::{Database, Transaction, micros};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, Order,
@@ -20,7 +21,7 @@ use time::OffsetDateTime;
 
 use super::{
     AuditPage, ConnectionPage, EntryOf, Error, OutboxRow, SealedCredential, Settled, Store,
-    entity::{audit, connection, data_key, outbox},
+    entity::{audit, connection, outbox},
     migration::Migrator,
 };
 use crate::{
@@ -65,74 +66,6 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn current_data_key(&self, team: TeamId) -> Result<Option<DataKeyRecord>, Error> {
-        let newest = data_key::Entity::find()
-            .filter(data_key::Column::TeamId.eq(team.as_uuid()))
-            .filter(data_key::Column::Uses.lt(use_limit()))
-            .order_by_desc(data_key::Column::CreatedAt)
-            .order_by_desc(data_key::Column::Id)
-            .one(self.database.read())
-            .await?;
-        newest.map(rows::data_key).transpose()
-    }
-
-    async fn insert_data_key(
-        &self,
-        record: &DataKeyRecord,
-        created_at: OffsetDateTime,
-    ) -> Result<(), Error> {
-        let transaction = self.database.begin().await?;
-        data_key::Entity::insert(rows::new_data_key(record, created_at)?)
-            .exec_without_returning(&*transaction)
-            .await?;
-        transaction.commit().await
-    }
-
-    async fn count_use(&self, team: TeamId, id: DataKeyId) -> Result<bool, Error> {
-        let transaction = self.database.begin().await?;
-        let counted = data_key::Entity::update_many()
-            .col_expr(data_key::Column::Uses, Expr::col(data_key::Column::Uses).add(1))
-            .filter(data_key::Column::Id.eq(id.as_uuid()))
-            .filter(data_key::Column::TeamId.eq(team.as_uuid()))
-            .filter(data_key::Column::Uses.lt(use_limit()))
-            .exec(&*transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(counted.rows_affected == 1)
-    }
-
-    async fn find_data_key(
-        &self,
-        team: TeamId,
-        id: DataKeyId,
-    ) -> Result<Option<DataKeyRecord>, Error> {
-        let found = data_key::Entity::find_by_id(id.as_uuid())
-            .filter(data_key::Column::TeamId.eq(team.as_uuid()))
-            .one(self.database.read())
-            .await?;
-        found.map(rows::data_key).transpose()
-    }
-
-    async fn data_key_samples(&self) -> Result<Vec<DataKeyRecord>, Error> {
-        let versions: Vec<i64> = data_key::Entity::find()
-            .select_only()
-            .column(data_key::Column::KekVersion)
-            .distinct()
-            .into_tuple()
-            .all(self.database.read())
-            .await?;
-        let mut samples = Vec::with_capacity(versions.len());
-        for version in versions {
-            let sample = data_key::Entity::find()
-                .filter(data_key::Column::KekVersion.eq(version))
-                .order_by_desc(data_key::Column::CreatedAt)
-                .one(self.database.read())
-                .await?;
-            samples.extend(sample.map(rows::data_key).transpose()?);
-        }
-        Ok(samples)
-    }
-
     async fn insert_connection(
         &self,
         connection: &Connection,
@@ -148,6 +81,7 @@ impl Store for SqlStore {
                 return Ok(false);
             }
         }
+        keys::hold(&*transaction, &credential.bytes).await?;
         connection::Entity::insert(rows::new_connection(connection, credential)?)
             .exec_without_returning(&*transaction)
             .await?;
@@ -371,11 +305,6 @@ impl Store for SqlStore {
             .map(|(seq, row)| Ok((rows::entry(row)?, seq)))
             .collect()
     }
-}
-
-/// A data key that was counted this often seals no more.
-fn use_limit() -> i64 {
-    i64::try_from(USE_LIMIT - 1).unwrap_or(i64::MAX)
 }
 
 async fn append(database: &impl ConnectionTrait, entry: &Entry) -> Result<(), Error> {

@@ -261,8 +261,12 @@ async fn of_an_answer_that_is_too_large_it_is_kept_that_it_was_given() {
 async fn what_is_kept_is_sealed_for_its_run() {
     let linked = Linked::new().await;
     linked.run().await.expect("runs");
-    linked.run_as(&linked.write, json!({"title": "answer-2"}), "2").await.expect("runs");
-    linked.run_as(&linked.write, json!({"title": "answer-3"}), "3").await.expect("runs");
+    for name in ["2", "3"] {
+        // Later ones have greater ids.
+        linked.world.clock.advance(Duration::from_millis(2));
+        let inputs = json!({"title": format!("answer-{name}")});
+        linked.run_as(&linked.write, inputs, name).await.expect("runs");
+    }
     let database = linked.world.database().await;
     let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
     database.read().execute_unprepared(checkpoint).await.expect("written");

@@ -13,6 +13,7 @@ mod limits;
 mod oauth;
 mod refresh;
 mod retries;
+mod rotation;
 mod sealed;
 mod teams;
 mod world;

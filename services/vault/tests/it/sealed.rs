@@ -30,6 +30,18 @@ async fn a_credential_moved_to_another_place_does_not_open() {
         // Sent to another app than it was given for.
         format!("UPDATE connections SET app_key = 'header' WHERE {own}"),
         "UPDATE data_keys SET wrapped = zeroblob(61)".to_owned(),
+        // Data keys changed for one another, and put under another key-encryption key.
+        format!(
+            "UPDATE data_keys SET wrapped = (SELECT wrapped FROM data_keys WHERE team_id = ({team_2}))"
+        ),
+        format!(
+            "UPDATE connections SET credential = substr(credential, 1, 1)
+               || (SELECT id FROM data_keys WHERE team_id = ({team_2})) || substr(credential, 18)
+               WHERE {own};
+             UPDATE data_keys SET team_id = (SELECT team_id FROM connections WHERE {own})
+               WHERE team_id = ({team_2})"
+        ),
+        "UPDATE data_keys SET kek_version = 2".to_owned(),
         format!("UPDATE connections SET credential = zeroblob(80) WHERE {own}"),
         format!("UPDATE connections SET credential = NULL WHERE {own}"),
     ] {
@@ -54,7 +66,9 @@ async fn a_credential_moved_to_another_place_does_not_open() {
             let refused = vault.run(&capability, json!({})).await.expect_err(&tampering);
             let kinds = [ErrorKind::Internal, ErrorKind::Conflict];
             assert!(kinds.contains(&refused.kind), "{tampering}: {refused:?}");
-            assert!(!format!("{refused:?}").contains(CANARY));
+            let said = format!("{refused:?}");
+            let says = ["seal", "altered", "data key", "encrypt", CANARY];
+            assert!(!says.iter().any(|word| said.contains(word)), "{tampering}: {said}");
         }
         assert!(world.upstream.received().is_empty(), "{tampering}");
         vault.stop().await;

@@ -1,6 +1,11 @@
 //! One vault and everything around it.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use keystile_catalog::{App, Catalog};
 use keystile_contract::{
@@ -144,7 +149,9 @@ pub(crate) struct World {
     pub(crate) provider: Provider,
     pub(crate) issuance: Issuance,
     pub(crate) largest_answer_bytes: usize,
-    entropy: Arc<SeededEntropy>,
+    /// The versions in the file of key-encryption keys.
+    pub(crate) keks: Arc<Mutex<Vec<u32>>>,
+    pub(crate) entropy: Arc<SeededEntropy>,
     folder: TempDir,
 }
 
@@ -166,6 +173,7 @@ impl World {
             upstream: Upstream::start().await,
             provider: Provider::start().await,
             largest_answer_bytes: 4096,
+            keks: Arc::default(),
             entropy: Arc::new(SeededEntropy::new(1)),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -180,12 +188,23 @@ impl World {
         Database::connect(&url.into(), Pool::default()).await.expect("connects")
     }
 
+    /// The key-encryption keys as their file has them, now and at each look.
+    pub(crate) fn ring(&self) -> KekRing {
+        let keks = Arc::clone(&self.keks);
+        let read = move || {
+            let versions = keks.lock().expect("nobody panicked").clone();
+            Ok(versions.into_iter().map(kek).collect())
+        };
+        KekRing::read_from(Box::new(read), self.entropy.clone()).expect("a ring")
+    }
+
     /// Builds vault with these key-encryption keys.
     pub(crate) async fn build(&self, keks: &[u32]) -> Result<Service, Error> {
         self.build_on(Arc::new(self.clock.clone()), keks).await
     }
 
     async fn build_on(&self, clock: Arc<dyn Clock>, keks: &[u32]) -> Result<Service, Error> {
+        *self.keks.lock().expect("nobody panicked") = keks.to_vec();
         let entropy: Arc<dyn Entropy> = self.entropy.clone();
         let policy = Policy {
             allow: Allow {
@@ -201,7 +220,7 @@ impl World {
             clock,
             entropy: Arc::clone(&entropy),
             seal_keys: SealKeys::derive(Role::Vault, &SEALING_KEYS),
-            keks: KekRing::new(keks.iter().copied().map(kek), entropy).expect("a ring"),
+            keks: Arc::new(self.ring()),
             issuance: self.issuance.transport(),
             catalog: catalog(self.upstream.address(), &self.provider),
             egress: keystile_egress::Client::new(policy, resolver).expect("a client"),

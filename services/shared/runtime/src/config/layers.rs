@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
+use zeroize::Zeroize as _;
+
 /// Where a value was written.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
@@ -33,6 +35,16 @@ pub(super) enum Node {
 impl Default for Node {
     fn default() -> Self {
         Self::Section(BTreeMap::new())
+    }
+}
+
+/// What was read for secrets leaves nothing behind.
+impl Drop for Node {
+    fn drop(&mut self) {
+        match self {
+            Self::Typed(toml::Value::String(text), _) | Self::Text(text, _) => text.zeroize(),
+            Self::Typed(..) | Self::List(..) | Self::Section(_) => {}
+        }
     }
 }
 

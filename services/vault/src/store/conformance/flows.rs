@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use keystile_domain::name::Name;
 use keystile_testkit::on_every_backend;
 
-use super::{NOW, integrations::int, migrated, team, uuid};
+use super::{ANY_DATA_KEY, NOW, integrations::int, keys, migrated, team, uuid};
 use crate::{
     audit::Who,
     connect::{Flow, FlowId, TTL},
@@ -31,12 +31,18 @@ const TICKET: [u8; 32] = [1; 32];
 const COOKIE: [u8; 32] = [2; 32];
 const STATE: [u8; 32] = [3; 32];
 
+/// What is sealed for a flow.
+fn secret(noise: u8) -> Vec<u8> {
+    keys::sealed_under(ANY_DATA_KEY, noise).bytes
+}
+
 /// A flow that a browser has opened and begun.
 async fn begun(store: &dyn Store) -> Flow {
     store.insert_flow(&flow(1), &TICKET).await.expect("stored");
     let opened = store.open_flow(int(10), &TICKET, &COOKIE, NOW).await.expect("works");
     assert_eq!(opened, Some(flow(1)));
-    assert_eq!(store.begin_flow(FlowId(uuid(1)), 1, &STATE, b"sealed").await, Ok(true));
+    keys::add_data_key(store, team(1), ANY_DATA_KEY).await;
+    assert_eq!(store.begin_flow(FlowId(uuid(1)), 1, &STATE, &secret(1)).await, Ok(true));
     Flow { attempt: 1, ..flow(1) }
 }
 
@@ -68,11 +74,11 @@ async fn only_its_browser_integration_and_last_state_end_a_flow(store: Arc<dyn S
         assert_eq!(store.end_flow(integration, cookie, state).await, Ok(None));
     }
     // Begun once more: the first state is nothing any more, and no attempt comes twice.
-    assert_eq!(store.begin_flow(own.id, 2, &other, b"newer").await, Ok(true));
-    assert_eq!(store.begin_flow(own.id, 2, &STATE, b"late").await, Ok(false));
+    assert_eq!(store.begin_flow(own.id, 2, &other, &secret(2)).await, Ok(true));
+    assert_eq!(store.begin_flow(own.id, 2, &STATE, &secret(3)).await, Ok(false));
     assert_eq!(store.end_flow(int(10), &COOKIE, &STATE).await, Ok(None));
     let ended = store.end_flow(int(10), &COOKIE, &other).await;
-    assert_eq!(ended, Ok(Some((Flow { attempt: 2, ..own }, b"newer".to_vec()))));
+    assert_eq!(ended, Ok(Some((Flow { attempt: 2, ..own }, secret(2)))));
     assert_eq!(store.end_flow(int(10), &COOKIE, &other).await, Ok(None));
 }
 

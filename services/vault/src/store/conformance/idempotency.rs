@@ -8,7 +8,7 @@ use keystile_sql::{Database, Pool};
 use keystile_testkit::on_every_backend;
 use time::OffsetDateTime;
 
-use super::{NOW, migrated, team, uuid};
+use super::{ANY_DATA_KEY, NOW, keys, migrated, team, uuid};
 use crate::store::{
     Store,
     idempotency::{Begun, NewRun, RETENTION, Run, State},
@@ -39,10 +39,11 @@ fn known(new: &NewRun, state: State) -> Begun {
 }
 
 fn done() -> State {
-    State::Done(vec![1, 2, 3])
+    State::Done(keys::sealed_under(ANY_DATA_KEY, 1).bytes)
 }
 
 async fn a_name_is_taken_once_and_keeps_what_came_of_it(store: Arc<dyn Store>) {
+    keys::add_data_key(&*store, team(1), ANY_DATA_KEY).await;
     for (name, state) in [(1, done()), (2, State::Unknown)] {
         let first = run(name.into(), name);
         assert_eq!(store.begin_run(&first).await, Ok(Begun::Ours));
@@ -60,6 +61,7 @@ async fn a_name_is_taken_once_and_keeps_what_came_of_it(store: Arc<dyn Store>) {
 }
 
 async fn a_name_belongs_to_its_team_and_key(store: Arc<dyn Store>) {
+    keys::add_data_key(&*store, team(1), ANY_DATA_KEY).await;
     let own = run(1, 1);
     assert_eq!(store.begin_run(&own).await, Ok(Begun::Ours));
     let of_other_key = NewRun { key: KeyId::from_uuid(uuid(6)), ..run(2, 1) };
@@ -74,6 +76,7 @@ async fn a_name_belongs_to_its_team_and_key(store: Arc<dyn Store>) {
 }
 
 async fn a_released_name_is_free(store: Arc<dyn Store>) {
+    keys::add_data_key(&*store, team(1), ANY_DATA_KEY).await;
     let first = run(1, 1);
     assert_eq!(store.begin_run(&first).await, Ok(Begun::Ours));
     assert_eq!(store.release_run(first.team, first.id).await, Ok(()));
@@ -83,6 +86,7 @@ async fn a_released_name_is_free(store: Arc<dyn Store>) {
 
 /// Whoever began it is gone, and may have reached the app.
 async fn a_run_that_outlives_its_lease_is_unknown_for_ever(store: Arc<dyn Store>) {
+    keys::add_data_key(&*store, team(1), ANY_DATA_KEY).await;
     let first = run(1, 1);
     assert_eq!(store.begin_run(&first).await, Ok(Begun::Ours));
     let within = at(2, 1, first.lease_ends_at);
@@ -96,6 +100,7 @@ async fn a_run_that_outlives_its_lease_is_unknown_for_ever(store: Arc<dyn Store>
 }
 
 async fn a_name_is_free_again_after_a_day(store: Arc<dyn Store>) {
+    keys::add_data_key(&*store, team(1), ANY_DATA_KEY).await;
     for (name, state) in [(1, Some(done())), (2, Some(State::Unknown)), (3, None)] {
         let first = run(name.into(), name);
         assert_eq!(store.begin_run(&first).await, Ok(Begun::Ours));

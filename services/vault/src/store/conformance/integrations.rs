@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keystile_domain::{IntegrationId, Scope, name::Name};
 use keystile_testkit::on_every_backend;
 
-use super::{NOW, entry, migrated, operation, sealed, team, trail, uuid};
+use super::{ANY_DATA_KEY, NOW, entry, keys, migrated, operation, sealed, team, trail, uuid};
 use crate::{
     audit::{self, Entry},
     connection::{Connection, Issued, Scheme},
@@ -46,6 +46,7 @@ fn about(number: u128, action: &'static str, one: &Integration) -> Entry {
 }
 
 pub(super) async fn add(store: &dyn Store, one: &Integration) {
+    keys::add_data_key(store, one.team, ANY_DATA_KEY).await;
     let entry = about(one.id.as_uuid().as_u128() + 1000, audit::INTEGRATION_CREATED, one);
     store.insert_integration(one, &sealed(), &entry).await.expect("stored");
 }
@@ -103,7 +104,7 @@ async fn of_two_changes_of_one_version_one_is_stored(store: Arc<dyn Store>) {
     let own = integration(1, 10, "sandbox");
     add(&*store, &own).await;
     let after = Integration { version: 2, client_id: "other".to_owned(), ..own };
-    let client = SealedCredential { version: 2, bytes: vec![8; 60] };
+    let client = SealedCredential { version: 2, ..keys::sealed_under(ANY_DATA_KEY, 8) };
     let changed = about(2, audit::INTEGRATION_UPDATED, &after);
     assert_eq!(store.update_integration(&after, &client, &changed).await, Ok(true));
     assert_eq!(store.update_integration(&after, &client, &changed).await, Ok(false));

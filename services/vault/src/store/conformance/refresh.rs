@@ -6,9 +6,9 @@ use keystile_testkit::on_every_backend;
 use time::OffsetDateTime;
 
 use super::{
-    NOW, delete, entry, id,
+    ANY_DATA_KEY, NOW, delete, entry, id,
     integrations::{add, integration, linked},
-    migrated, sealed, team, trail,
+    keys, migrated, sealed, team, trail,
 };
 use crate::{
     audit,
@@ -47,7 +47,7 @@ fn next() -> (SealedCredential, Issued) {
         refresh_at: None,
         ..linked(1, 5, 10).issued.expect("of a provider")
     };
-    (SealedCredential { version: 2, bytes: vec![8; 60] }, issued)
+    (SealedCredential { version: 2, ..keys::sealed_under(ANY_DATA_KEY, 8) }, issued)
 }
 
 async fn finish(store: &dyn Store, fence: Fence) -> bool {

@@ -12,6 +12,8 @@ pub(crate) struct Model {
     pub(crate) wrapped: Vec<u8>,
     pub(crate) uses: i64,
     pub(crate) created_at: i64,
+    /// Since when it seals no more although it could.
+    pub(crate) retired_at: Option<i64>,
 }
 
 impl std::fmt::Debug for Model {

@@ -24,6 +24,7 @@ impl MigrationTrait for Migration {
                     .col(big_integer("lease_ends_at"))
                     .col(string("state"))
                     .col(binary_null("answer"))
+                    .col(big_integer("answer_version").default(1))
                     .to_owned(),
             )
             .await?;

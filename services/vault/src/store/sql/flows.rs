@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use time::OffsetDateTime;
 
-use super::{SqlStore, rows};
+use super::{SqlStore, keys, rows};
 use crate::{
     connect::{Flow, FlowId},
     oauth::random::Digest,
@@ -68,6 +68,7 @@ impl FlowStore for SqlStore {
         secret: &[u8],
     ) -> Result<bool, Error> {
         let transaction = self.database.begin().await?;
+        keys::hold(&*transaction, secret).await?;
         let attempt = rows::stored(attempt, "attempt")?;
         let begun = flow::Entity::update_many()
             .col_expr(flow::Column::Attempt, Expr::value(attempt))

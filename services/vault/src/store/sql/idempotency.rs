@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use time::OffsetDateTime;
 
-use super::SqlStore;
+use super::{SqlStore, keys};
 use crate::store::{
     Error,
     entity::idempotency::{ActiveModel, Column, Entity, Model},
@@ -38,6 +38,9 @@ impl IdempotencyStore for SqlStore {
         let change = ActiveModel { state, answer: Set(answer), ..Default::default() };
         let settle = async || {
             let transaction = self.database.begin().await?;
+            if let Set(Some(answer)) = &change.answer {
+                keys::hold(&*transaction, answer).await?;
+            }
             let settled = Entity::update_many()
                 .set(change.clone())
                 .filter(running(team, id))

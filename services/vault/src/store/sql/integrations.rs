@@ -10,7 +10,7 @@ use sea_orm::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{SqlStore, append, rows};
+use super::{SqlStore, append, keys, rows};
 use crate::{
     audit::Entry,
     integration::{Integration, Status},
@@ -57,6 +57,7 @@ impl IntegrationStore for SqlStore {
         entry: &Entry,
     ) -> Result<(), Error> {
         let transaction = self.database.begin().await?;
+        keys::hold(&*transaction, &client.bytes).await?;
         integration::Entity::insert(rows::new_integration(integration, client)?)
             .exec_without_returning(&*transaction)
             .await?;
@@ -108,6 +109,7 @@ impl IntegrationStore for SqlStore {
         entry: &Entry,
     ) -> Result<bool, Error> {
         let transaction = self.database.begin().await?;
+        keys::hold(&*transaction, &client.bytes).await?;
         let version = rows::stored(after.version - 1, "version")?;
         let mut row = rows::new_integration(after, client)?;
         // What carried its last switch stays.

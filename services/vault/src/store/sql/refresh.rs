@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use time::OffsetDateTime;
 
-use super::{SqlStore, append, rows};
+use super::{SqlStore, append, keys, rows};
 use crate::{
     connection::{Connection, Health, Status},
     integration,
@@ -121,6 +121,7 @@ impl RefreshStore for SqlStore {
     ) -> Result<bool, Error> {
         let Refreshed { credential, issued, health } = refreshed;
         let transaction = self.database.begin().await?;
+        keys::hold(&*transaction, &credential.bytes).await?;
         let found = Self::locked(&transaction, team, id).await?;
         let before = rows::stored(credential.version - 1, "credential version")?;
         let fence = rows::stored(fence.0, "fencing token")?;
@@ -220,6 +221,7 @@ impl RefreshStore for SqlStore {
     ) -> Result<bool, Error> {
         let Some(issued) = &connection.issued else { return Ok(false) };
         let transaction = self.database.begin().await?;
+        keys::hold(&*transaction, &credential.bytes).await?;
         let integration =
             Self::locked_integration(&transaction, connection.team, issued.integration).await?;
         let usable = integration.is_some_and(|row| {

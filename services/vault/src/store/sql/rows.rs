@@ -19,7 +19,8 @@ use crate::{
     integration::{self as integrations, GrantType, Integration},
     store::{
         OutboxRow, SealedCredential, Settled,
-        entity::{audit, connection, data_key, flow, integration, outbox},
+        entity::{audit, connection, data_key, flow, integration, key_reader, outbox, wrapping},
+        keys::{Reader, Wrapping},
     },
 };
 
@@ -45,6 +46,7 @@ pub(super) fn new_data_key(
         wrapped: Set(record.wrapped.clone()),
         uses: Set(stored(record.uses, "use count")?),
         created_at: Set(micros(created_at)),
+        retired_at: Set(None),
     })
 }
 
@@ -55,6 +57,25 @@ pub(super) fn data_key(row: data_key::Model) -> Result<DataKeyRecord, Error> {
         kek_version: read(row.kek_version, "key-encryption key version")?,
         wrapped: row.wrapped,
         uses: read(row.uses, "use count")?,
+    })
+}
+
+pub(super) fn data_key_count((version, count): (i64, i64)) -> Result<(u32, u64), Error> {
+    Ok((read(version, "key-encryption key version")?, read(count, "count")?))
+}
+
+pub(super) fn wrapping(row: &wrapping::Model) -> Result<Wrapping, Error> {
+    Ok(Wrapping {
+        version: read(row.version, "key-encryption key version")?,
+        announced: read(row.announced, "key-encryption key version")?,
+    })
+}
+
+pub(super) fn reader(row: &key_reader::Model) -> Result<Reader, Error> {
+    Ok(Reader {
+        id: row.id,
+        newest: read(row.newest, "key-encryption key version")?,
+        seen_at: from_micros(row.seen_at)?,
     })
 }
 
