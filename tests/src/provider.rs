@@ -10,8 +10,16 @@ use std::{
 use reqwest::Url;
 use serde_json::{Value, json};
 
+/// Which server it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Oidc,
+    Authlib,
+}
+
 /// A server that was started.
 pub struct Provider {
+    kind: Kind,
     child: Child,
     base: Url,
     http: reqwest::Client,
@@ -24,7 +32,8 @@ pub struct Client {
     pub id: String,
     /// `client_secret`
     pub secret: String,
-    manage: Option<(Url, String)>,
+    /// Where its redirect URI is set, and what that demands.
+    manage: (Url, String),
 }
 
 fn root() -> &'static Path {
@@ -48,10 +57,21 @@ impl Provider {
         let mut command = Command::new("node");
         command.arg(root().join("oidc-provider/server.mjs"));
         command.env("PACKAGES", packages("oidc-provider"));
-        Self::start(command, ttl_seconds)
+        Self::start(Kind::Oidc, command, ttl_seconds)
     }
 
-    fn start(mut command: Command, ttl_seconds: u32) -> Self {
+    /// `PyPI`'s `Authlib`.
+    ///
+    /// # Panics
+    /// As [`Provider::oidc`].
+    #[must_use]
+    pub fn authlib(ttl_seconds: u32) -> Self {
+        let mut command = Command::new(packages("authlib").join("bin/python"));
+        command.arg(root().join("authlib/server.py"));
+        Self::start(Kind::Authlib, command, ttl_seconds)
+    }
+
+    fn start(kind: Kind, mut command: Command, ttl_seconds: u32) -> Self {
         command.env("ACCESS_TOKEN_TTL", ttl_seconds.to_string());
         let mut child = command
             .stdin(Stdio::null())
@@ -67,7 +87,7 @@ impl Provider {
         std::thread::spawn(move || said.for_each(drop));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { child, base: base.parse().expect("a URL"), http }
+        Self { kind, child, base: base.parse().expect("a URL"), http }
     }
 
     /// Where it listens, without a slash at its end.
@@ -82,28 +102,48 @@ impl Provider {
         self.base.authority().to_owned()
     }
 
-    /// An app's document of its API: it describes itself.
+    /// An app's document of its API. It names where the server describes itself.
     #[must_use]
     pub fn document(&self) -> String {
         let url = self.url();
+        let (scopes, scheme) = match self.kind {
+            Kind::Oidc => (
+                "openid, offline_access, notes.read",
+                format!(
+                    "type: openIdConnect
+      openIdConnectUrl: '{url}/.well-known/openid-configuration'
+      x-keystile-oauth: {{ authorize: {{ prompt: consent }} }}"
+                ),
+            ),
+            Kind::Authlib => (
+                "read",
+                format!(
+                    "type: oauth2
+      x-keystile-oauth: {{ issuer: '{url}' }}
+      flows:
+        authorizationCode:
+          authorizationUrl: '{url}/authorize'
+          tokenUrl: '{url}/token'
+          scopes: {{ read: Read }}"
+                ),
+            ),
+        };
         format!(
             "openapi: 3.1.0
 info: {{ title: Provider, version: '1' }}
 servers: [{{ url: '{url}/api' }}]
-security: [{{ oauth: [openid, offline_access, notes.read] }}]
+security: [{{ oauth: [{scopes}] }}]
 paths:
   /me: {{ get: {{ operationId: me, responses: {{ '200': {{ description: ok }} }} }} }}
 components:
   securitySchemes:
     oauth:
-      type: openIdConnect
-      openIdConnectUrl: '{url}/.well-known/openid-configuration'
-      x-keystile-oauth: {{ authorize: {{ prompt: consent }} }}
+      {scheme}
 "
         )
     }
 
-    /// Registers a client (RFC 7591).
+    /// Registers a client (RFC 7591 where it has that).
     ///
     /// # Panics
     /// If it is refused.
@@ -114,21 +154,31 @@ components:
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
         });
-        let at = self.base.join("reg").expect("a path");
+        let path = if self.kind == Kind::Oidc { "reg" } else { "admin/clients" };
+        let at = self.base.join(path).expect("a path");
         let answer = self.http.post(at).json(&body).send().await.expect("an answer");
         let made: Value = answer.json().await.expect("JSON");
         let text = |name: &str| made[name].as_str().expect(name).to_owned();
-        let manage = text("registration_client_uri").parse().expect("a URL");
-        let manage = Some((manage, text("registration_access_token")));
-        Client { id: text("client_id"), secret: text("client_secret"), manage }
+        let id = text("client_id");
+        let manage = match self.kind {
+            Kind::Oidc => {
+                let url = text("registration_client_uri").parse().expect("a URL");
+                (url, text("registration_access_token"))
+            }
+            Kind::Authlib => {
+                let url = self.base.join(&format!("admin/clients/{id}")).expect("a path");
+                (url, String::new())
+            }
+        };
+        Client { id, secret: text("client_secret"), manage }
     }
 
-    /// Registers where the browser may be sent back to (RFC 7592).
+    /// Registers where the browser may be sent back to (RFC 7592 where it has that).
     ///
     /// # Panics
     /// If it is refused.
     pub async fn allow_callback(&self, client: &Client, callback: &str) {
-        let (url, token) = client.manage.as_ref().expect("registered");
+        let (url, token) = &client.manage;
         let body = json!({
             "client_id": client.id,
             "client_secret": client.secret,
