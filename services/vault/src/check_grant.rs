@@ -131,7 +131,7 @@ impl Vault {
         let found = self.store.find_integration(connection.team, issued.integration).await?;
         if found.is_none_or(|(own, _)| own.status == integration::Status::Disabled) {
             let detail = "the integration that it was connected through is disabled";
-            problems.push(Problem::whole("integration_disabled", detail));
+            problems = vec![Problem::whole("integration_disabled", detail)];
         }
         for id in components {
             let Some(component) = app.components.get(id) else { continue };

@@ -1,10 +1,10 @@
 //! Looking at connections and at their trail.
 
-use keystile_domain::{Actor, ConnectionId, Permission};
+use keystile_domain::{Actor, ConnectionId, Permission, TeamId};
 
 use crate::{
     audit,
-    connection::Connection,
+    connection::{Connection, Health, Status},
     error::Error,
     store::{AuditPage, ConnectionPage},
     vault::Vault,
@@ -31,7 +31,33 @@ impl Vault {
     pub(crate) async fn get(&self, actor: &Actor, id: ConnectionId) -> Result<Connection, Error> {
         let team = actor.require(Permission::Read)?;
         let found = self.store.find_connection(team, id).await?;
-        found.map(|(connection, _)| connection).ok_or(Error::ConnectionNotFound)
+        let (connection, _) = found.ok_or(Error::ConnectionNotFound)?;
+        let mut shown = [connection];
+        self.show(team, &mut shown).await?;
+        let [connection] = shown;
+        Ok(connection)
+    }
+
+    /// Makes the health of connections what it is to whoever would use them: nothing goes out through
+    /// an integration that is disabled.
+    pub(crate) async fn show(
+        &self,
+        team: TeamId,
+        connections: &mut [Connection],
+    ) -> Result<(), Error> {
+        if connections.iter().all(|connection| connection.issued.is_none()) {
+            return Ok(());
+        }
+        let disabled = self.store.disabled_integrations(team).await?;
+        let stopped = |connection: &&mut Connection| {
+            let issued = connection.issued.as_ref();
+            issued.is_some_and(|issued| disabled.contains(&issued.integration))
+                && connection.health.status.may_run()
+        };
+        for connection in connections.iter_mut().filter(stopped) {
+            connection.health = Health::because(Status::Revoked, "integration_disabled");
+        }
+        Ok(())
     }
 
     /// Those of these connections that the actor's team has.
@@ -41,7 +67,9 @@ impl Vault {
         ids: &[ConnectionId],
     ) -> Result<Vec<Connection>, Error> {
         let team = actor.require(Permission::Read)?;
-        Ok(self.store.find_connections(team, ids).await?)
+        let mut found = self.store.find_connections(team, ids).await?;
+        self.show(team, &mut found).await?;
+        Ok(found)
     }
 
     /// The actor's team's connections, newest first.
@@ -53,7 +81,9 @@ impl Vault {
         let team = actor.require(Permission::Read)?;
         let limit = page.limit;
         page.limit += 1;
-        Ok(Page::cut(self.store.list_connections(team, &page).await?, limit))
+        let mut page = Page::cut(self.store.list_connections(team, &page).await?, limit);
+        self.show(team, &mut page.items).await?;
+        Ok(page)
     }
 
     /// The actor's team's trail, newest first.

@@ -58,6 +58,9 @@ pub(crate) trait IntegrationStore: Send + Sync + 'static {
         page: &IntegrationPage,
     ) -> Result<Vec<Integration>, Error>;
 
+    /// Those of the team that are disabled.
+    async fn disabled_integrations(&self, team: TeamId) -> Result<Vec<IntegrationId>, Error>;
+
     /// Replaces an integration whose version is the one before `after`'s. False, and nothing
     /// happened, if it is another, or if it is gone.
     async fn update_integration(

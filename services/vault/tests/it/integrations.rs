@@ -3,11 +3,11 @@
 use keystile_contract::{
     Failure,
     proto::vault::v1::{
-        CheckIntegrationRequest, CreateConnectionRequest, CreateIntegrationRequest,
-        DeleteIntegrationRequest, DisableIntegrationRequest, EnableIntegrationRequest,
-        GetIntegrationRequest, GrantType, Integration, IntegrationStatus, ListIntegrationsRequest,
-        ReturnUrls, Scopes, StartConnectRequest, StaticCredential, UpdateIntegrationRequest,
-        static_credential::Kind,
+        CheckIntegrationRequest, ConnectionStatus, CreateConnectionRequest,
+        CreateIntegrationRequest, DeleteIntegrationRequest, DisableIntegrationRequest,
+        EnableIntegrationRequest, GetIntegrationRequest, GrantType, Integration, IntegrationStatus,
+        ListIntegrationsRequest, ReturnUrls, Scopes, StartConnectRequest, StaticCredential,
+        UpdateIntegrationRequest, static_credential::Kind,
     },
 };
 use keystile_domain::{ErrorKind, MemberRole};
@@ -214,6 +214,11 @@ async fn disabling_is_a_cut_and_enabling_ends_it() {
     let refused = vault.run(&capability, json!({})).await.expect_err("disabled");
     assert_eq!(refused.reason, "connection_unusable");
     assert!(refused.message.contains("integration_disabled"), "{}", refused.message);
+    let shown = vault.get(id).await.expect("there");
+    assert_eq!(
+        (shown.status(), &*shown.status_reason),
+        (ConnectionStatus::Revoked, "integration_disabled")
+    );
     let again = vault.integrations().disable_integration(vault.by_owner(disable())).await;
     let again = again.expect("again").into_inner().outcome.expect("an outcome");
     assert_eq!(again.operation_id, outcome.operation_id);
@@ -224,6 +229,7 @@ async fn disabling_is_a_cut_and_enabling_ends_it() {
     assert_eq!(answer.integration.expect("there").status(), IntegrationStatus::Configured);
     assert!(!answer.outcome.expect("an outcome").pending);
     assert_eq!(world.issuance.state().restored, [&*own.id]);
+    assert_eq!(vault.get(id).await.expect("there").status(), ConnectionStatus::Active);
     assert_eq!(vault.run(&capability, json!({})).await.expect("runs").0, 200);
     vault.stop().await;
 }

@@ -102,6 +102,19 @@ impl IntegrationStore for SqlStore {
         found.into_iter().map(rows::integration).collect()
     }
 
+    async fn disabled_integrations(&self, team: TeamId) -> Result<Vec<IntegrationId>, Error> {
+        let found: Vec<Uuid> = integration::Entity::find()
+            .select_only()
+            .column(integration::Column::Id)
+            .filter(integration::Column::TeamId.eq(team.as_uuid()))
+            .filter(integration::Column::DeletedAt.is_null())
+            .filter(integration::Column::Status.eq(Status::Disabled.as_str()))
+            .into_tuple()
+            .all(self.database.read())
+            .await?;
+        Ok(found.into_iter().map(IntegrationId::from_uuid).collect())
+    }
+
     async fn update_integration(
         &self,
         after: &Integration,
