@@ -179,11 +179,20 @@ fn failed(failure: Failure) -> Problem {
             let errors = failure.faults.iter().map(|fault| fault_at(&fault.field, &fault.message));
             code::INVALID_INPUTS.problem().with("errors", errors.collect::<Vec<_>>())
         }
-        ErrorKind::NotFound if failure.reason == code::UNKNOWN_COMPONENT.code => {
+        ErrorKind::NotFound
+            if [code::UNKNOWN_COMPONENT.code, "unknown_app"].contains(&failure.reason.as_str()) =>
+        {
             code::UNKNOWN_COMPONENT.problem()
         }
         ErrorKind::NotFound | ErrorKind::Conflict => {
-            code::CONNECTION_UNUSABLE.because(failure.message).with("reason", failure.reason)
+            // What the connection is and why, where it is that.
+            let of = |fact: &str| failure.facts.get(fact).cloned();
+            let reason = of("connection_reason").unwrap_or_else(|| failure.reason.clone());
+            let problem = code::CONNECTION_UNUSABLE.because(failure.message).with("reason", reason);
+            match failure.facts.get("connection_status") {
+                Some(status) => problem.with("connectionStatus", status.clone()),
+                None => problem,
+            }
         }
         ErrorKind::Stale => code::ACCESS_CHANGING.problem().retry_after(RETRY_AFTER),
         ErrorKind::Upstream => {

@@ -44,7 +44,7 @@ use self::{
 use crate::{Settings, sandbox};
 
 /// How long the services get to end once nobody asks them any more.
-const SERVICES_GRACE: Duration = Duration::from_secs(5);
+const SERVICES_GRACE: Duration = Duration::from_secs(20);
 /// How often a start asks whether it is done.
 const READY_POLL: Duration = Duration::from_millis(5);
 

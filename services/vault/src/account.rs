@@ -6,7 +6,13 @@ use keystile_catalog::App;
 use keystile_contract::capability::Capability;
 use keystile_domain::ConnectionId;
 
-use crate::{error::Error, integration, outside::Account, refresh::Fresh, vault::Vault};
+use crate::{
+    error::Error,
+    integration::{self, GrantType},
+    outside::Account,
+    refresh::Fresh,
+    vault::Vault,
+};
 
 /// An account that was opened for one call.
 pub(crate) struct Opened {
@@ -34,16 +40,21 @@ impl Vault {
         {
             return Err(Error::ConnectionUnusable("it is of another app".to_owned()));
         }
+        let mut asks_again = false;
         if let Some(issued) = issued {
             let found = self.store.find_integration(connection.team, issued.integration).await?;
+            asks_again = found
+                .as_ref()
+                .is_some_and(|(own, _)| own.grant_type == GrantType::ClientCredentials);
             if found.is_none_or(|(own, _)| own.status == integration::Status::Disabled) {
                 let problem = "its integration is disabled (integration_disabled)";
                 return Err(Error::ConnectionUnusable(problem.to_owned()));
             }
         }
+        let account = self.account(&connection, &sealed).await?;
         Ok(Opened {
-            account: self.account(&connection, &sealed).await?,
-            renewable: issued.is_some(),
+            renewable: asks_again || account.refreshable,
+            account,
             connection: id,
             version: sealed.version,
         })

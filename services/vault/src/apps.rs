@@ -1,6 +1,7 @@
 //! Apps: those that Keystile ships, the same for all, and those that a team has added for itself.
 
 mod add;
+mod client;
 mod fetch;
 mod read;
 mod remove;
@@ -8,17 +9,11 @@ mod remove;
 use std::sync::Arc;
 
 use keystile_catalog::{App, Report};
-use keystile_contract::{
-    Failure,
-    proto::issuance::v1::{
-        ReleaseComponentsRequest, ReleaseComponentsResponse, fact_service_client::FactServiceClient,
-    },
-};
-use keystile_domain::{AppKey, ComponentId, TeamId};
+use keystile_domain::{AppKey, TeamId};
 use moka::sync::Cache;
 use time::OffsetDateTime;
 
-use crate::{audit::Who, error::Error, vault::Vault};
+use crate::{error::Error, vault::Vault};
 pub(crate) use add::Add;
 
 /// Apps that one team may have.
@@ -76,55 +71,6 @@ impl Vault {
         self.parsed.0.insert(known, Arc::clone(&app));
         Ok(Some(app))
     }
-
-    /// Has issuance name the keys that hold these components of an app (none: all of it), and take
-    /// them if forced.
-    async fn release(
-        &self,
-        team: TeamId,
-        app: &AppKey,
-        components: &[ComponentId],
-        force: bool,
-        who: &Who,
-        wait: std::time::Duration,
-    ) -> Result<ReleaseComponentsResponse, Error> {
-        let mut request = tonic::Request::new(ReleaseComponentsRequest {
-            team_id: team.to_string(),
-            app_key: app.to_string(),
-            components: components.iter().map(ToString::to_string).collect(),
-            force,
-            actor: who.actor.clone(),
-            actor_label: who.label.clone(),
-            request_id: who.request_id.clone(),
-            source_ip: who.source_ip.clone(),
-        });
-        request.set_timeout(wait);
-        let mut issuance = FactServiceClient::new(self.issuance.clone());
-        let call = tokio::time::timeout(wait, Box::pin(issuance.release_components(request)));
-        let late = || {
-            Failure::new(
-                keystile_domain::ErrorKind::Unavailable,
-                "unavailable",
-                "issuance is too slow",
-            )
-        };
-        let answer = call.await.map_err(|_| late())?.map_err(Failure::from)?;
-        let answer = answer.into_inner();
-        if answer.outcome.as_ref().is_some_and(|outcome| outcome.pending) {
-            return Err(Error::CutPending);
-        }
-        Ok(answer)
-    }
-}
-
-/// Refuses what keys still hold.
-fn refuse_held(answer: &ReleaseComponentsResponse) -> Result<(), Error> {
-    if answer.holder_count == 0 {
-        return Ok(());
-    }
-    let names = answer.holders.iter().map(|holder| format!("{} ({})", holder.name, holder.key_id));
-    let names = names.collect::<Vec<_>>().join(", ");
-    Err(Error::ComponentsInUse { count: answer.holder_count, names })
 }
 
 /// Reads a document, which may take a while.

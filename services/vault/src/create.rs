@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use keystile_catalog::App;
 use keystile_domain::{Actor, AppKey, ConnectionId, IntegrationId, Permission, TeamId, name::Name};
 
 use crate::{
@@ -33,6 +34,13 @@ pub(crate) enum Account {
     Client(IntegrationId),
 }
 
+/// Where the app is for who chooses these variables.
+pub(crate) fn origin(app: &App, variables: &BTreeMap<String, String>) -> Result<String, Error> {
+    let base = app.base_url(variables);
+    let base = base.map_err(|error| Error::field("server_variables", error.to_string()))?;
+    Ok(base.origin().ascii_serialization())
+}
+
 impl Vault {
     /// Seals the credential and stores the connection with its audit row.
     pub(crate) async fn create(&self, actor: &Actor, create: Create) -> Result<Connection, Error> {
@@ -41,8 +49,7 @@ impl Vault {
         if !app.needs_connection() {
             return Err(Error::field("app_key", "this app needs no connection"));
         }
-        app.base_url(&create.variables)
-            .map_err(|error| Error::field("server_variables", error.to_string()))?;
+        let origin = origin(&app, &create.variables)?;
         let (secret, issued) = match create.account {
             Account::Given(given) => {
                 let fit = given.fit(&app.security);
@@ -65,7 +72,12 @@ impl Vault {
             last_used_at: None,
             issued,
         };
-        let credential = Credential { app: create.app, variables: create.variables, secret };
+        let credential = Credential {
+            app: create.app,
+            origin: Some(origin),
+            variables: create.variables,
+            secret,
+        };
         let sealed = self.keys.seal_credential(team, connection.id, FIRST, &credential).await?;
         let author = Author::new(Who::of(actor), now, &*self.entropy);
         let entry = author.entry(audit::CREATED, &connection, None, Some(&connection));

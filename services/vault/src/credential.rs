@@ -1,7 +1,7 @@
 //! A credential: what a person gives or a provider issues, what is sealed, what egress injects.
 //!
-//! Sealed with it is everything that decides where it may go: the app, the server's variables, the
-//! header or parameter it travels in, the integration whose provider issued it. Whoever can write
+//! Sealed with it is everything that decides where it may go: the app, its origin, the server's
+//! variables, the header or parameter it travels in, the integration whose provider issued it. Whoever can write
 //! the database can therefore not send it elsewhere.
 
 use std::collections::BTreeMap;
@@ -44,6 +44,9 @@ pub(crate) struct Unfit {
 #[derive(Debug)]
 pub(crate) struct Credential {
     pub(crate) app: AppKey,
+    /// Where the app was when it was given, as scheme, host and port: it goes nowhere else, whatever
+    /// the app's document says by then. Absent in what was sealed before this was.
+    pub(crate) origin: Option<String>,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) secret: Secret,
 }
@@ -220,7 +223,7 @@ impl Credential {
     ///      4 query     app ‖ name ‖ value
     ///      5 oauth2    app ‖ integration ‖ access token ‖ refresh token, or ""
     ///      6 fields    app ‖ count ‖ ("header" or "query" ‖ name ‖ value)*
-    ///                  each followed by (variable's name ‖ value)*
+    ///                  each followed by "" ‖ origin, if there is one, and (variable's name ‖ value)*
     /// ```
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let app = self.app.as_str();
@@ -246,6 +249,7 @@ impl Credential {
                 (6, [app, number.as_str()].into_iter().chain(parts).collect())
             }
         };
+        parts.extend(self.origin.iter().flat_map(|origin| ["", origin.as_str()]));
         parts.extend(self.variables.iter().flat_map(|(name, value)| [&**name, &**value]));
         texts::encode(kind, &parts)
     }
@@ -283,7 +287,9 @@ impl Credential {
         while !texts.is_empty() {
             variables.insert(texts.take()?.to_owned(), texts.take()?.to_owned());
         }
-        Ok(Self { app, variables, secret })
+        // No variable is called so.
+        let origin = variables.remove("");
+        Ok(Self { app, origin, variables, secret })
     }
 
     /// What egress puts on the request.
@@ -315,7 +321,7 @@ mod tests {
 
     fn credential(secret: Secret) -> Credential {
         let variables = BTreeMap::from([("shop".to_owned(), "tea".to_owned())]);
-        Credential { app: "sandbox".parse().expect("an app"), variables, secret }
+        Credential { app: "sandbox".parse().expect("an app"), origin: None, variables, secret }
     }
 
     fn tokens(refresh: Option<&str>) -> Tokens {
@@ -332,6 +338,15 @@ mod tests {
         let expected =
             b"\x01\x03\0\0\0\x07sandbox\0\0\0\x05x-key\0\0\0\x02s3\0\0\0\x04shop\0\0\0\x03tea";
         assert_eq!(&**credential(secret).encode(), expected);
+    }
+
+    #[test]
+    fn an_origin_comes_back() {
+        let origin = Some("https://tea.example.com".to_owned());
+        let sealed =
+            Credential { origin: origin.clone(), ..credential(Secret::Bearer("t".into())) };
+        let back = Credential::decode(&sealed.encode()).expect("its own encoding");
+        assert_eq!((back.origin, back.variables.len()), (origin, 1));
     }
 
     #[test]

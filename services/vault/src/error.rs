@@ -109,6 +109,14 @@ pub enum Error {
     /// The capability's connection cannot be used for this component.
     #[error("the connection cannot be used: {0}")]
     ConnectionUnusable(String),
+    /// The capability's connection is in a state in which nothing goes out.
+    #[error("the connection cannot be used: it is {status} ({reason})")]
+    Unhealthy {
+        /// Its status.
+        status: &'static str,
+        /// Why; a stable code.
+        reason: String,
+    },
     /// The capability is for another component.
     #[error("the capability is for another component")]
     OtherComponent,
@@ -161,12 +169,7 @@ impl Error {
 
     /// The capability's connection is in a state in which nothing goes out.
     pub(crate) fn unhealthy(health: &Health) -> Self {
-        let Health { status, reason } = health;
-        Self::ConnectionUnusable(if reason.is_empty() {
-            format!("it is {}", status.as_str())
-        } else {
-            format!("it is {} ({reason})", status.as_str())
-        })
+        Self::Unhealthy { status: health.status.as_str(), reason: health.reason.clone() }
     }
 
     /// What it means to the caller.
@@ -190,6 +193,7 @@ impl Error {
             | Self::IntegrationNotFound
             | Self::ConnectUnknown => ErrorKind::NotFound,
             Self::ConnectionUnusable(_)
+            | Self::Unhealthy { .. }
             | Self::IntegrationNotConfigured(_)
             | Self::IntegrationInUse
             | Self::IntegrationChanged
@@ -235,7 +239,7 @@ impl Error {
             Self::IntegrationChanged => "integration_changed",
             Self::ConnectUnknown => "connect_unknown",
             Self::Provider(_) => "provider_error",
-            Self::ConnectionUnusable(_) => "connection_unusable",
+            Self::ConnectionUnusable(_) | Self::Unhealthy { .. } => "connection_unusable",
             Self::OtherComponent => "capability_mismatch",
             Self::RunInProgress => "idempotency_in_progress",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
@@ -305,6 +309,12 @@ impl From<Error> for Failure {
             Error::Denied(denied) => denied.into(),
             Error::Stale(needed) => Self::stale_capability(&needed),
             Error::Field { field, problem } => Self::invalid(field, problem),
+            Error::Unhealthy { status, reason } => {
+                let told = format!("the connection cannot be used: it is {status} ({reason})");
+                Self::new(kind, "connection_unusable", told)
+                    .with("connection_status", status)
+                    .with("connection_reason", reason)
+            }
             Error::ResponseNotKept(status) => Self::new(kind, error.reason(), error.to_string())
                 .with("upstream_status", status.as_u16()),
             Error::ConnectionRateLimited(wait) => {

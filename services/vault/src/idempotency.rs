@@ -8,6 +8,7 @@
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use http::StatusCode;
+use keystile_catalog::App;
 use keystile_contract::capability::Capability;
 use keystile_domain::{RunId, Tick};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,7 @@ impl Vault {
         self: &Arc<Self>,
         capability: &Capability,
         name: &IdempotencyKey,
+        app: Arc<App>,
         inputs: Value,
         ends: Tick,
     ) -> Result<(Answer, bool), Error> {
@@ -93,7 +95,7 @@ impl Vault {
         // It goes on without its caller, who may be gone before the answer is here.
         let (vault, capability) = (Arc::clone(self), capability.clone());
         let run = async move {
-            let outcome = vault.perform(&capability, &inputs, ends).await;
+            let outcome = vault.perform(&capability, &app, &inputs, ends).await;
             if let Err(error) = vault.ended(&new, &outcome).await {
                 // Then its lease ends it, as a run of which nothing is known.
                 tracing::warn!(%error, "what came of a run was not stored");

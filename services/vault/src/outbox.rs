@@ -163,7 +163,7 @@ impl Drop for Handover<'_> {
     }
 }
 
-fn read(receipt: &common::Receipt) -> Option<Receipt> {
+pub(crate) fn read(receipt: &common::Receipt) -> Option<Receipt> {
     Some(Receipt {
         seq: receipt.seq,
         acknowledged: receipt.acknowledged,

@@ -15,8 +15,12 @@ use serde_json::Value;
 
 use self::retry::Again;
 use crate::{
-    config::MOST_ANSWER_BYTES, connection::Connection, credential::Credential, error::Error,
-    store::SealedCredential, vault::Vault,
+    config::MOST_ANSWER_BYTES,
+    connection::Connection,
+    credential::{Credential, Secret},
+    error::Error,
+    store::SealedCredential,
+    vault::Vault,
 };
 
 /// What the app answered.
@@ -35,7 +39,11 @@ pub(crate) struct Answer {
 pub(crate) struct Account {
     connection: Option<ConnectionId>,
     injected: keystile_egress::Credential,
+    /// The only place where it may go.
+    origin: Option<String>,
     variables: BTreeMap<String, String>,
+    /// Is there a refresh token?
+    pub(crate) refreshable: bool,
 }
 
 impl Account {
@@ -44,7 +52,9 @@ impl Account {
         Self {
             connection: None,
             injected: keystile_egress::Credential::None,
+            origin: None,
             variables: BTreeMap::new(),
+            refreshable: false,
         }
     }
 }
@@ -74,9 +84,12 @@ impl Vault {
             return Err(Error::CorruptCredential);
         }
         let variables = std::mem::take(&mut credential.variables);
+        let origin = credential.origin.take();
+        let refreshable =
+            matches!(&credential.secret, Secret::OAuth2(tokens) if tokens.refresh.is_some());
         let injected = Credential::into_injected(credential);
         let injected = injected.map_err(|_| Error::CorruptCredential)?;
-        Ok(Account { connection: Some(connection.id), injected, variables })
+        Ok(Account { connection: Some(connection.id), injected, origin, variables, refreshable })
     }
 
     /// The request that runs `component`, without a credential.
@@ -87,6 +100,10 @@ impl Vault {
         inputs: &Value,
     ) -> Result<OutsideRequest, Error> {
         let base = app.base_url(&account.variables)?;
+        if account.origin.as_ref().is_some_and(|own| *own != base.origin().ascii_serialization()) {
+            let problem = "the app is somewhere else now: connect the account again";
+            return Err(Error::ConnectionUnusable(problem.to_owned()));
+        }
         Ok(component.request(app, &base, inputs)?)
     }
 

@@ -14,7 +14,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use keystile_domain::{ConnectionId, TeamId, entropy};
+use keystile_domain::{ConnectionId, ErrorKind, TeamId, entropy};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -43,10 +43,13 @@ const CLAIM_TTL: Duration = Duration::from_secs(10);
 const EXCHANGE_TTL: Duration = oauth::TIMEOUT.saturating_mul(2);
 /// How often a flight looks for another vault's outcome.
 const POLL: Duration = Duration::from_millis(100);
-/// How often it is tried to store new tokens: as long as the exchange has to come to an outcome.
+/// How often it is tried to store new tokens.
 const STORE_ATTEMPTS: u32 = 10;
 /// Before a refresh that met an outage is tried again: the first pause, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(15));
+/// What a failed refresh says of a connection that is tried again.
+const RETRIED: [&str; 4] =
+    ["client_refused", "provider_error", "provider_unavailable", "integration_disabled"];
 /// How often the background looks for what is due, and how many it takes at once.
 const INTERVAL: Duration = Duration::from_secs(2);
 const BATCH: u64 = 32;
@@ -75,6 +78,7 @@ impl Vault {
         id: ConnectionId,
         refused: Option<u64>,
     ) -> Result<Fresh, Error> {
+        let mut flown = false;
         loop {
             let found = self.store.find_connection(team, id).await?;
             let (connection, sealed) =
@@ -85,17 +89,21 @@ impl Vault {
             let now = self.clock.now();
             let issued = connection.issued.as_ref();
             let ended = issued.and_then(|issued| issued.expires_at).is_some_and(|end| end <= now);
-            if !ended && refused != Some(sealed.version) {
+            let good = !ended && refused != Some(sealed.version);
+            // Once: what a flight gave is the best there is, whatever the provider says of its life.
+            if good || flown {
                 return Ok(Fresh { connection, sealed });
             }
             // Not before its time after an outage: the provider has enough callers then.
             let waits = issued.and_then(|issued| issued.refresh_at).is_some_and(|at| at > now);
-            if connection.health.status == Status::Failing && waits {
+            let told = RETRIED.contains(&connection.health.reason.as_str());
+            if connection.health.status == Status::Failing && told && waits {
                 return Err(Error::unhealthy(&connection.health));
             }
             if !self.flight(team, id, sealed.version).await {
                 return Err(Error::NotRefreshed);
             }
+            flown = true;
         }
     }
 
@@ -106,7 +114,8 @@ impl Vault {
             let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
             let start = || {
                 let vault = Arc::clone(self);
-                let task = tokio::spawn(async move {
+                // A stop waits for it: what a provider sends must be stored.
+                let task = self.runs.spawn(async move {
                     let outcome = vault.refresh(team, id, version).await;
                     if let Err(error) = &outcome {
                         tracing::warn!(connection.id = %id, %error, "a connection was not refreshed");
@@ -205,17 +214,24 @@ impl Vault {
         fence: Fence,
         issued: token::Issued,
     ) -> Result<(), Error> {
-        let Credential { app, variables, secret: Secret::OAuth2(old) } = credential else {
+        let Credential { app, origin, variables, secret: Secret::OAuth2(old) } = credential else {
             return Err(Error::CorruptCredential);
         };
         let now = self.clock.now();
-        let known = connection.issued.as_ref().map(|issued| issued.scopes.clone());
+        // What an answer does not say stays; a client asks for its scopes each time (RFC 6749 sections
+        // 5.1 and 6).
+        let known = match integration.grant_type {
+            GrantType::ClientCredentials => Some(integration.scopes.clone()),
+            GrantType::AuthorizationCode => {
+                connection.issued.as_ref().map(|issued| issued.scopes.clone())
+            }
+        };
         let scopes = issued.scopes.clone().or(known).unwrap_or_default();
         let issued = token::Issued { refresh: issued.refresh.or(old.refresh), ..issued };
         let told = self.issued(integration, &issued, scopes, now);
         let tokens =
             Tokens { integration: old.integration, access: issued.access, refresh: issued.refresh };
-        let next = Credential { app, variables, secret: Secret::OAuth2(tokens) };
+        let next = Credential { app, origin, variables, secret: Secret::OAuth2(tokens) };
         let (team, id) = (connection.team, connection.id);
         let health = if scope::missing(&integration.scopes, &told.scopes).is_empty() {
             Health::active()
@@ -235,7 +251,9 @@ impl Vault {
         let stored = loop {
             match store().await {
                 // What the provider sent exists nowhere else.
-                Err(Error::Store(error)) if attempts < STORE_ATTEMPTS => {
+                Err(error)
+                    if error.kind() == ErrorKind::Unavailable && attempts < STORE_ATTEMPTS =>
+                {
                     tracing::warn!(connection.id = %id, %error, "new tokens were not stored yet");
                     tokio::time::sleep(POLL * attempts).await;
                     attempts += 1;

@@ -55,36 +55,36 @@ impl Vault {
         let inputs = read(&asked.inputs)?;
         component.validate(&inputs).map_err(Error::Inputs)?;
         match asked.idempotency_key {
-            Some(name) => self.run_once(capability, &name, inputs, ends).await,
-            None => Ok((self.perform(capability, &inputs, ends).await?, false)),
+            Some(name) => self.run_once(capability, &name, app, inputs, ends).await,
+            None => Ok((self.perform(capability, &app, &inputs, ends).await?, false)),
         }
     }
 
-    /// Runs a capability's component, whose inputs are valid.
+    /// Runs a capability's component, whose inputs are valid for this version of its app.
     pub(crate) async fn perform(
         self: &Arc<Self>,
         capability: &Capability,
+        app: &App,
         inputs: &Value,
         ends: Tick,
     ) -> Result<Answer, Error> {
-        let app = self.app(capability.team, &capability.component.app_key()).await?;
-        let component = component_of(&app, &capability.component)?;
+        let component = component_of(app, &capability.component)?;
         let opened = match capability.connection {
             None if app.needs_connection() => {
                 return Err(Error::ConnectionUnusable("this app needs one".to_owned()));
             }
             None => None,
-            Some(id) => Some(self.opened(capability, &app, id, None).await?),
+            Some(id) => Some(self.opened(capability, app, id, None).await?),
         };
         let none = Account::none();
         let account = opened.as_ref().map_or(&none, |opened| &opened.account);
-        let answer = self.send(capability, &app, component, account, inputs, ends).await?;
+        let answer = self.send(capability, app, component, account, inputs, ends).await?;
         match opened.filter(|opened| opened.renewable) {
             // Once: an app that refuses a fresh token means something else.
             Some(opened) if answer.status == StatusCode::UNAUTHORIZED => {
                 let id = opened.connection;
-                let fresh = self.opened(capability, &app, id, Some(opened.version)).await?;
-                self.send(capability, &app, component, &fresh.account, inputs, ends).await
+                let fresh = self.opened(capability, app, id, Some(opened.version)).await?;
+                self.send(capability, app, component, &fresh.account, inputs, ends).await
             }
             _ => Ok(answer),
         }

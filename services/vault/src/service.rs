@@ -161,6 +161,8 @@ impl Service {
         );
         self.vault.runs.close();
         self.vault.runs.wait().await;
+        // Last of all: what goes on has answers and tokens to seal.
+        self.vault.keys.leave().await;
     }
 
     async fn prune_runs(&self, stop: CancellationToken) {

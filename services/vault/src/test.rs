@@ -11,6 +11,7 @@ use crate::{
     audit::{self, Author, Who},
     connection::{Connection, Health, Status},
     error::Error,
+    integration,
     outside::{Answer, Call},
     store::SealedCredential,
     vault::Vault,
@@ -42,6 +43,9 @@ impl Vault {
             let detail = "this app has no action that reads without inputs".to_owned();
             return Ok(Tested { connection, ok: false, detail });
         };
+        if let Some(detail) = self.unusable(&connection).await? {
+            return Ok(Tested { connection, ok: false, detail });
+        }
         let mut sealed = sealed;
         let mut outcome = self.read_with(&app, component, &connection, &sealed).await;
         // What a provider issued can have ended without a word: another token first.
@@ -54,7 +58,8 @@ impl Vault {
                     outcome = self.read_with(&app, component, &connection, &sealed).await;
                 }
                 // The refresh has said what there is to say.
-                Err(Error::ConnectionUnusable(detail)) => {
+                Err(error @ (Error::ConnectionUnusable(_) | Error::Unhealthy { .. })) => {
+                    let detail = error.to_string();
                     let connection = self.get(actor, id).await?;
                     return Ok(Tested { connection, ok: false, detail });
                 }
@@ -76,6 +81,19 @@ impl Vault {
         let stored = self.store.set_health(team, id, &health, &tested).await?;
         let connection = stored.ok_or(Error::ConnectionNotFound)?;
         Ok(Tested { connection, ok: health.status == Status::Active, detail })
+    }
+
+    /// Why nothing may go out with tokens of a provider, not even to see whether the app takes them:
+    /// a token that the app still takes says nothing of a refresh token that may be spent.
+    async fn unusable(&self, connection: &Connection) -> Result<Option<String>, Error> {
+        let Some(issued) = &connection.issued else { return Ok(None) };
+        let Health { status, reason } = &connection.health;
+        if !status.may_run() {
+            return Ok(Some(format!("it is {} ({reason}): connect it again", status.as_str())));
+        }
+        let found = self.store.find_integration(connection.team, issued.integration).await?;
+        let disabled = found.is_none_or(|(own, _)| own.status == integration::Status::Disabled);
+        Ok(disabled.then(|| "its integration is disabled".to_owned()))
     }
 
     async fn read_with(

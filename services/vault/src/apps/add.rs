@@ -3,10 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use keystile_catalog::Report;
-use keystile_contract::proto::issuance::v1::ReleaseComponentsResponse;
 use keystile_domain::{Actor, AppKey, ComponentId, Permission};
 
-use super::{MOST, OwnApp, parse, refuse_held};
+use super::{MOST, OwnApp, client::Released, parse};
 use crate::{
     audit::{self, Author, Who},
     error::Error,
@@ -32,7 +31,7 @@ pub(crate) struct Added {
     pub(crate) report: Report,
     pub(crate) new: Vec<ComponentId>,
     pub(crate) gone: Vec<ComponentId>,
-    pub(crate) released: ReleaseComponentsResponse,
+    pub(crate) released: Released,
 }
 
 impl Vault {
@@ -68,12 +67,12 @@ impl Vault {
         let who = Who::of(actor);
         let same = before.is_some()
             && newest.as_ref().is_some_and(|own| own.document.as_ref() == Some(&document));
-        let mut released = ReleaseComponentsResponse::default();
+        let mut released = Released::default();
         if !removed.is_empty() {
             let take = force && !dry_run;
             released = self.release(team, &key, &removed, take, &who, wait).await?;
             if !force && !dry_run {
-                refuse_held(&released)?;
+                released.refuse_held()?;
             }
         }
         let now = self.clock.now();

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use keystile_contract::proto::issuance::v1::ReleaseComponentsResponse;
 use keystile_domain::{Actor, AppKey, Permission};
 
-use super::{OwnApp, refuse_held};
+use super::{OwnApp, client::Released};
 use crate::{
     audit::{self, Author, Who},
     error::Error,
@@ -14,7 +13,7 @@ use crate::{
 
 /// Who held its components.
 pub(crate) struct Removed {
-    pub(crate) released: ReleaseComponentsResponse,
+    pub(crate) released: Released,
 }
 
 impl Vault {
@@ -36,7 +35,7 @@ impl Vault {
         let who = Who::of(actor);
         let released = self.release(team, key, &[], force, &who, wait).await?;
         if !force {
-            refuse_held(&released)?;
+            released.refuse_held()?;
         }
         let now = self.clock.now();
         let gone = OwnApp {

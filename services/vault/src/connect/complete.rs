@@ -1,13 +1,17 @@
 //! The provider sends the browser back: RFC 6749 section 4.1.2, RFC 9207.
 
+use std::{panic::resume_unwind, sync::Arc, time::Duration};
+
 use keystile_catalog::App;
-use keystile_domain::{ConnectionId, IntegrationId};
+use keystile_domain::{ConnectionId, ErrorKind, IntegrationId};
 use secrecy::SecretString;
+use tracing::Instrument as _;
 
 use super::Flow;
 use crate::{
     audit::{self, Author},
     connection::{Connection, Health, Scheme, Status},
+    create::origin,
     credential::{Credential, Secret, Tokens},
     error::Error,
     integration::{self, Integration},
@@ -21,6 +25,10 @@ use crate::{
     scope,
     vault::Vault,
 };
+
+/// How often it is tried to store what a provider sent, and the first pause.
+const STORE_ATTEMPTS: u32 = 5;
+const STORE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the browser brings.
 #[derive(Debug)]
@@ -65,11 +73,30 @@ impl Ended {
 impl Vault {
     /// Ends the flow that this browser waits in, once. Another browser, another integration or
     /// another state is [`Error::ConnectUnknown`], and the flow goes on waiting.
-    pub(crate) async fn complete_connect(&self, arrival: Arrival) -> Result<Completed, Error> {
+    pub(crate) async fn complete_connect(
+        self: &Arc<Self>,
+        arrival: Arrival,
+    ) -> Result<Completed, Error> {
         let cookie = arrival.cookie.as_ref().ok_or(Error::ConnectUnknown)?;
         let (cookie, state) = (random::digest(cookie), random::digest(&arrival.state));
         let ended = self.store.end_flow(arrival.integration, &cookie, &state).await?;
         let (flow, secret) = ended.ok_or(Error::ConnectUnknown)?;
+        // From here on without its caller: a page that is closed must not lose what the provider
+        // gives for a code that is good once.
+        let vault = Arc::clone(self);
+        let rest = async move { vault.finish(arrival, flow, &secret).await };
+        match self.runs.spawn(rest.in_current_span()).await {
+            Ok(completed) => completed,
+            Err(panicked) => resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    async fn finish(
+        &self,
+        arrival: Arrival,
+        flow: Flow,
+        secret: &[u8],
+    ) -> Result<Completed, Error> {
         let found = self.store.find_integration(flow.team, flow.integration).await?;
         let (integration, sealed) = found.ok_or(Error::ConnectUnknown)?;
         let app = self.app(flow.team, &integration.app).await?;
@@ -77,7 +104,7 @@ impl Vault {
             Ended::failed("expired", "this took more than ten minutes: start again")
         } else if integration.status == integration::Status::Configured {
             let client = self.open_client(&integration, &sealed).await?;
-            let verifier = self.verifier(flow.id, flow.team, flow.attempt, &secret).await?;
+            let verifier = self.verifier(flow.id, flow.team, flow.attempt, secret).await?;
             self.arrive(arrival, &flow, &integration, &app, &client, &verifier).await?
         } else {
             Ended::failed("integration_not_configured", "the integration is no longer in use")
@@ -122,7 +149,7 @@ impl Vault {
             Ok(issued) => issued,
             Err(failure) => return Ok(failed(&failure)),
         };
-        let linked = self.link(flow, integration, issued).await?;
+        let linked = self.link(flow, integration, app, issued).await?;
         Ok(linked.map_or_else(
             || {
                 let detail = "the connection or its integration was changed meanwhile";
@@ -133,30 +160,20 @@ impl Vault {
     }
 
     /// Stores what was issued as a new connection, or in the place of what one had. `None` if that
-    /// is gone.
+    /// is gone. What the provider sent exists nowhere else, so it is tried more than once.
     async fn link(
         &self,
         flow: &Flow,
         integration: &Integration,
+        app: &App,
         issued: token::Issued,
     ) -> Result<Option<(Connection, Vec<String>)>, Error> {
         let now = self.clock.now();
-        let (team, id) = (flow.team, flow.again);
-        let (known, version) = match id {
-            None => (None, 1),
-            Some(id) => {
-                let Some((connection, sealed)) = self.store.find_connection(team, id).await? else {
-                    return Ok(None);
-                };
-                (Some(connection), sealed.version + 1)
-            }
-        };
-        let id = id.unwrap_or_else(|| ConnectionId::generate(now, &*self.entropy));
         let scopes = issued.scopes.clone().unwrap_or_else(|| integration.scopes.clone());
         let missing = scope::missing(&integration.scopes, &scopes);
         let connection = Connection {
-            id,
-            team,
+            id: flow.again.unwrap_or_else(|| ConnectionId::generate(now, &*self.entropy)),
+            team: flow.team,
             app: integration.app.clone(),
             name: flow.name.clone(),
             health: if missing.is_empty() {
@@ -165,12 +182,13 @@ impl Vault {
                 Health::because(Status::MissingScopes, "not_granted")
             },
             scheme: Scheme::OAuth2,
-            created_at: known.as_ref().map_or(now, |known| known.created_at),
-            last_used_at: known.as_ref().and_then(|known| known.last_used_at),
+            created_at: now,
+            last_used_at: None,
             issued: Some(self.issued(integration, &issued, scopes, now)),
         };
         let credential = Credential {
             app: integration.app.clone(),
+            origin: Some(origin(app, &flow.variables)?),
             variables: flow.variables.clone(),
             secret: Secret::OAuth2(Tokens {
                 integration: integration.id,
@@ -178,19 +196,52 @@ impl Vault {
                 refresh: issued.refresh,
             }),
         };
-        let sealed = self.keys.seal_credential(team, id, version, &credential).await?;
         let author = Author::new(flow.who.clone(), now, &*self.entropy);
-        let stored = if known.is_some() {
-            let entry = |before: &Connection| {
-                let after = Connection { name: before.name.clone(), ..connection.clone() };
-                author.entry(audit::RECONNECTED, before, Some(before), Some(&after))
-            };
-            self.store.replace_credential(&connection, &sealed, &entry).await?
-        } else {
-            let entry = author.entry(audit::CREATED, &connection, None, Some(&connection));
-            self.store.insert_connection(&connection, &sealed, &entry).await?
+        for attempt in 1.. {
+            match self.put(flow, &connection, &credential, &author).await {
+                Ok(true) => return Ok(Some((connection, missing))),
+                // Of one that is connected again a refresh may have come first.
+                Ok(false) if flow.again.is_some() && attempt < STORE_ATTEMPTS => {}
+                Ok(false) => break,
+                Err(error)
+                    if error.kind() == ErrorKind::Unavailable && attempt < STORE_ATTEMPTS =>
+                {
+                    tokio::time::sleep(STORE_PAUSE * attempt).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Seals a credential and stores it. False if what it belongs to is gone or changed.
+    async fn put(
+        &self,
+        flow: &Flow,
+        connection: &Connection,
+        credential: &Credential,
+        author: &Author,
+    ) -> Result<bool, Error> {
+        let (team, id) = (connection.team, connection.id);
+        if flow.again.is_none() {
+            let sealed = self.keys.seal_credential(team, id, 1, credential).await?;
+            let entry = author.entry(audit::CREATED, connection, None, Some(connection));
+            return Ok(self.store.insert_connection(connection, &sealed, &entry).await?);
+        }
+        let Some((_, known)) = self.store.find_connection(team, id).await? else {
+            return Ok(false);
         };
-        Ok(stored.then_some((connection, missing)))
+        let sealed = self.keys.seal_credential(team, id, known.version + 1, credential).await?;
+        let entry = |before: &Connection| {
+            let after = Connection {
+                name: before.name.clone(),
+                created_at: before.created_at,
+                last_used_at: before.last_used_at,
+                ..connection.clone()
+            };
+            author.entry(audit::RECONNECTED, before, Some(before), Some(&after))
+        };
+        Ok(self.store.replace_credential(connection, &sealed, &entry).await?)
     }
 }
 

@@ -8,7 +8,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Flow, FlowId, TTL};
-use crate::{audit::Who, error::Error, integration::GrantType, oauth::random, vault::Vault};
+use crate::{
+    audit::Who, create::origin, error::Error, integration::GrantType, oauth::random, vault::Vault,
+};
 
 /// The account to connect.
 pub(crate) struct Start {
@@ -68,8 +70,7 @@ impl Vault {
                 (connection.name, Some(id), known)
             }
         };
-        app.base_url(&variables)
-            .map_err(|error| Error::field("server_variables", error.to_string()))?;
+        origin(&app, &variables)?;
         let now = self.clock.now();
         let id = FlowId(Uuid::from_bytes(keystile_domain::entropy::bytes(&*self.entropy)));
         let flow = Flow {

@@ -89,6 +89,19 @@ impl Vault {
         })?;
         let endpoints = Endpoints::resolve(app, grant, metadata.as_ref())
             .map_err(|absent| Doubt { code: "no_endpoint", detail: absent.to_string() })?;
+        // The document is not sealed: it must not decide alone where a secret goes next.
+        let moved = client.endpoints.as_ref().is_some_and(|known| {
+            known.token.origin() != endpoints.token.origin()
+                || known.for_refresh().origin() != endpoints.for_refresh().origin()
+        });
+        if moved {
+            return Err(Doubt {
+                code: "endpoint_moved",
+                detail: "the provider's token endpoint is at another host than before: give the \
+                         client secret again"
+                    .to_owned(),
+            });
+        }
         let redirect_uri = self.callback_url(integration.id);
         // A code that nobody issued: whoever gets as far as to refuse it knows the client.
         let (code, verifier) = (random::text(&*self.entropy), random::text(&*self.entropy));

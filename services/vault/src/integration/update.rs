@@ -54,6 +54,8 @@ impl Vault {
         if let Some(given) = update.client_secret {
             client.secret = client_secret(before.grant_type, given)?;
             after.has_secret = client.secret.is_some();
+            // Whoever has the secret says that it may go where the next check finds.
+            client.endpoints = None;
             another = true;
         }
         if let Some(scopes) = update.scopes {

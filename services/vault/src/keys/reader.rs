@@ -17,8 +17,7 @@ const SAY: Duration = Duration::from_secs(20);
 pub(crate) const LIVE: Duration = Duration::from_mins(1);
 
 impl Keys {
-    /// Keeps this process known until `stop`, and forgets the key-encryption keys then: services of
-    /// one process know one another, so that nothing they hold is dropped before it ends.
+    /// Keeps this process known until `stop`.
     pub(crate) async fn stay_known(&self, stop: CancellationToken) {
         let mut said = None;
         let mut failing = false;
@@ -32,9 +31,15 @@ impl Keys {
                 Err(_) => {}
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
-                break;
+                return;
             }
         }
+    }
+
+    /// Says that this process has ended, and forgets the key-encryption keys: services of one process
+    /// know one another, so that nothing they hold is dropped before it ends. Nothing can be sealed
+    /// or opened from then on.
+    pub(crate) async fn leave(&self) {
         if let Err(error) = self.store.gone(self.id).await {
             tracing::debug!(%error, "this process is not known to have ended");
         }

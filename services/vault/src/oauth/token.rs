@@ -157,7 +157,8 @@ struct Answer {
 fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     let value = serde_json::Value::deserialize(from)?;
     let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-    Ok(number.map(|seconds| seconds.min(LONGEST_LIFE)))
+    // A token that is good for no time at all would be asked for again and again.
+    Ok(number.filter(|seconds| *seconds > 0).map(|seconds| seconds.min(LONGEST_LIFE)))
 }
 
 fn read(status: StatusCode, body: Bytes) -> Result<Issued, Failure> {
@@ -187,17 +188,40 @@ fn read(status: StatusCode, body: Bytes) -> Result<Issued, Failure> {
     })
 }
 
+/// What servers say: RFC 6749 sections 4.1.2.1 and 5.2, and the words of GitHub and Slack.
+const CODES: [&str; 22] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "access_denied",
+    "server_error",
+    "temporarily_unavailable",
+    "redirect_uri_mismatch",
+    "incorrect_client_credentials",
+    "bad_verification_code",
+    "bad_refresh_token",
+    "unverified_user_email",
+    "invalid_client_id",
+    "bad_client_secret",
+    "invalid_code",
+    "bad_redirect_uri",
+    "invalid_refresh_token",
+    "token_expired",
+    "token_revoked",
+    "oauth_authorization_url_mismatch",
+];
+
 /// What an answer that is no success means. Any code above 499 is an outage: the server says that
 /// it failed, not what it thinks of the client.
 fn refused(status: StatusCode, error: Option<String>) -> Failure {
-    let word = |code: &String| {
-        (1..=64).contains(&code.len())
-            && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    };
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         return Failure::Unavailable(format!("it answered {}", status.as_u16()));
     }
-    match error.filter(word) {
+    // Any other text may be what was sent, echoed.
+    match error.filter(|code| CODES.contains(&code.as_str())) {
         Some(code) if matches!(code.as_str(), "temporarily_unavailable" | "server_error") => {
             Failure::Unavailable(format!("it answered {code}"))
         }
@@ -224,6 +248,7 @@ mod tests {
             (r#"{"ok":true,"access_token":"a","scope":"x","token_type":"bot"}"#, None, Some(1)),
             (r#"{"access_token":"a","expires_in":null}"#, None, None),
             (r#"{"access_token":"a","expires_in":-1}"#, None, None),
+            (r#"{"access_token":"a","expires_in":0}"#, None, None),
             (r#"{"access_token":"a","expires_in":1e99}"#, None, None),
         ] {
             let issued = answered(200, body).expect(body);
@@ -243,6 +268,8 @@ mod tests {
             (200, r#"{"ok":false,"error":"invalid_code"}"#, refused("invalid_code")),
             (404, "<html>", refused("http_404")),
             (400, r#"{"error":"<script>"}"#, refused("http_400")),
+            // An echo.
+            (400, r#"{"error":"5f2ac3b9d0e14c7788aa"}"#, refused("http_400")),
             (200, "<html>", Failure::Invalid("it does not read")),
             (200, "{}", Failure::Invalid("it has no access token")),
             (200, r#"{"access_token":"a\r\nb"}"#, Failure::Invalid("a token cannot be sent")),

@@ -6,19 +6,16 @@ use keystile_catalog::{App, Report};
 use keystile_contract::{
     convert::{parse, timestamp},
     deadline,
-    proto::{
-        issuance::v1::ComponentHolder,
-        vault::v1::{
-            self as proto, AddAppRequest, AddAppResponse, FetchAppsRequest, FetchAppsResponse,
-            FetchedApp, GetAppRequest, GetAppResponse, Holder, ListAppsRequest, ListAppsResponse,
-            RemoveAppRequest, RemoveAppResponse, ReportLine, app_service_server::AppService,
-        },
+    proto::vault::v1::{
+        self as proto, AddAppRequest, AddAppResponse, FetchAppsRequest, FetchAppsResponse,
+        FetchedApp, GetAppRequest, GetAppResponse, Holder, ListAppsRequest, ListAppsResponse,
+        RemoveAppRequest, RemoveAppResponse, ReportLine, app_service_server::AppService,
     },
 };
 use tonic::{Request, Response, Status, async_trait};
 use tracing::instrument;
 
-use super::{Apps, actor_of, refuse};
+use super::{Apps, actor_of, convert, refuse};
 use crate::apps::{Add, OwnApp};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -51,8 +48,8 @@ fn report(report: &Report) -> Vec<ReportLine> {
     report.lines().iter().map(line).chain(rest).collect()
 }
 
-fn holders(holders: Vec<ComponentHolder>) -> Vec<Holder> {
-    holders.into_iter().map(|one| Holder { key_id: one.key_id, name: one.name }).collect()
+fn holders(holders: Vec<(String, String)>) -> Vec<Holder> {
+    holders.into_iter().map(|(key_id, name)| Holder { key_id, name }).collect()
 }
 
 #[async_trait]
@@ -76,8 +73,8 @@ impl AppService for Apps {
             added: added.new.iter().map(ToString::to_string).collect(),
             removed: added.gone.iter().map(ToString::to_string).collect(),
             holders: holders(added.released.holders),
-            holder_count: added.released.holder_count,
-            outcome: added.released.outcome,
+            holder_count: added.released.count,
+            outcome: added.released.cut.as_ref().map(convert::deleted),
         }))
     }
 
@@ -112,8 +109,8 @@ impl AppService for Apps {
         let removed = self.0.remove_app(&actor, &key, force, wait).await.map_err(refuse)?;
         Ok(Response::new(RemoveAppResponse {
             holders: holders(removed.released.holders),
-            holder_count: removed.released.holder_count,
-            outcome: removed.released.outcome,
+            holder_count: removed.released.count,
+            outcome: removed.released.cut.as_ref().map(convert::deleted),
         }))
     }
 

@@ -111,8 +111,12 @@ impl FactService for Issuance {
             holder_count: u64::from(!held.is_empty()),
             holders: held.first().map(|_| holder).into_iter().collect(),
             outcome: request.force.then(|| Outcome {
-                operation_id: String::new(),
-                receipt: None,
+                operation_id: "op_00000000000000000000000000".to_owned(),
+                receipt: Some(Receipt {
+                    seq: 1,
+                    elapsed: Some(convert::duration(Duration::from_millis(3))),
+                    ..Default::default()
+                }),
                 pending: state.cuts == Cuts::Pending,
             }),
         }))

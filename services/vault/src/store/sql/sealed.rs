@@ -34,21 +34,22 @@ pub(super) struct SealedColumn {
     row: fn(Uuid) -> String,
 }
 
-/// Every column that keeps sealed values.
+/// Every column that keeps sealed values; clients before credentials, which is the order in which
+/// other transactions lock them.
 pub(super) const SEALED: &[SealedColumn] = &[
-    SealedColumn {
-        purpose: CREDENTIAL,
-        table: "connections",
-        sealed: "credential",
-        version: "credential_version",
-        row: |id| ConnectionId::from_uuid(id).to_string(),
-    },
     SealedColumn {
         purpose: CLIENT,
         table: "integrations",
         sealed: "client",
         version: "client_version",
         row: |id| IntegrationId::from_uuid(id).to_string(),
+    },
+    SealedColumn {
+        purpose: CREDENTIAL,
+        table: "connections",
+        sealed: "credential",
+        version: "credential_version",
+        row: |id| ConnectionId::from_uuid(id).to_string(),
     },
     SealedColumn {
         purpose: FLOW,
