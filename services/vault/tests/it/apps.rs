@@ -190,3 +190,24 @@ async fn others_follow_by_version() {
     remove(&vault, false).await.expect("removed");
     assert_eq!(fetch(&[2]).await, []);
 }
+
+/// The document is not sealed: it does not decide where a credential goes that was given before.
+#[tokio::test]
+async fn a_credential_goes_nowhere_else_than_where_its_app_was() {
+    let world = World::new().await;
+    let vault = world.start().await;
+    let text = document(&world, &["readEcho"], BEARER);
+    add(&vault, text.clone(), false).await.expect("added");
+    let id = vault.link("acme", bearer("t")).await.expect("linked");
+    let capability = vault.capability("action.acme.read-echo", Some(id));
+    assert_eq!(vault.run(&capability, json!({})).await.expect("runs").0, 200);
+    let sent = world.upstream.received().len();
+    let elsewhere = text.replace("http://127.0.0.1:", "http://localhost:");
+    add(&vault, elsewhere, false).await.expect("added");
+    let refused = vault.run(&capability, json!({})).await.expect_err("elsewhere");
+    assert_eq!(refused.reason, "connection_unusable");
+    assert_eq!(world.upstream.received().len(), sent);
+    add(&vault, text, false).await.expect("added");
+    assert_eq!(vault.run(&capability, json!({})).await.expect("runs").0, 200);
+    vault.stop().await;
+}

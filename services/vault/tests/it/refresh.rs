@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use keystile_contract::{Failure, capability::Capability, proto::vault::v1::ConnectionStatus};
+use keystile_contract::{
+    Failure,
+    capability::Capability,
+    proto::vault::v1::{ConnectionStatus, TestConnectionRequest},
+};
 use keystile_domain::ConnectionId;
 use keystile_testkit::{eventually, provider::Trouble};
 use serde_json::json;
@@ -180,5 +184,60 @@ async fn the_old_token_serves_until_the_new_one_is_stored() {
     eventually("it is stored", async || vault.get(id).await.expect("there").expires_at != before)
         .await;
     assert_eq!(run(&vault, &capability).await, Ok(200));
+    vault.stop().await;
+}
+
+/// A token that the app still takes says nothing of a refresh token that may be spent.
+#[tokio::test]
+async fn a_test_lifts_no_connection_out_of_a_lost_outcome() {
+    let world = World::new().await;
+    let vault = world.start().await;
+    let (id, _) = account(&vault, &world).await;
+    world.provider.trouble(Trouble::Answer("{}"));
+    later(&world, &vault, Duration::from_secs(3600 * 91 / 100)).await;
+    let lost = (ConnectionStatus::Expired, "refresh_outcome_unknown".to_owned());
+    eventually("a lost outcome", async || status(&vault, id).await == lost).await;
+    let request = TestConnectionRequest { connection_id: id.to_string() };
+    let tested = vault.connections().test_connection(vault.by_owner(request)).await;
+    assert!(!tested.expect("tested").into_inner().ok);
+    assert_eq!(status(&vault, id).await, lost);
+    vault.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_good_for_no_time_is_asked_for_once() {
+    let world = World::new().await;
+    let vault = world.start().await;
+    let (_, capability) = account(&vault, &world).await;
+    world.provider.set_expires_in(0);
+    later(&world, &vault, Duration::from_hours(2)).await;
+    assert_eq!(run(&vault, &capability).await, Ok(200));
+    assert_eq!(run(&vault, &capability).await, Ok(200));
+    assert_eq!(refreshes(&world), 1);
+    vault.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_what_a_provider_sends() {
+    let world = World::new().await;
+    let vault = world.start().await;
+    let (id, capability) = account(&vault, &world).await;
+    later(&world, &vault, Duration::from_hours(2)).await;
+    let go_on = Arc::new(Notify::new());
+    world.provider.trouble(Trouble::Hold(Arc::clone(&go_on)));
+    tokio::select! {
+        answer = run(&vault, &capability) => panic!("{answer:?}"),
+        () = eventually("the token is sent", async || refreshes(&world) == 1) => {}
+    }
+    let stopped = vault.stop();
+    tokio::pin!(stopped);
+    // It is asked to end, and only then does the provider answer.
+    assert!(futures::poll!(&mut stopped).is_pending());
+    go_on.notify_one();
+    stopped.await;
+    let vault = world.start().await;
+    assert_eq!(status(&vault, id).await.0, ConnectionStatus::Active);
+    assert_eq!(run(&vault, &capability).await, Ok(200));
+    assert_eq!(refreshes(&world), 1);
     vault.stop().await;
 }
