@@ -34,14 +34,20 @@ pub(crate) enum Account {
     Client(IntegrationId),
 }
 
-/// Where the app is for who chooses these variables.
-pub(crate) fn origin(app: &App, variables: &BTreeMap<String, String>) -> Result<String, Error> {
-    let base = app.base_url(variables);
-    let base = base.map_err(|error| Error::field("server_variables", error.to_string()))?;
-    Ok(base.origin().ascii_serialization())
-}
-
 impl Vault {
+    /// Where an app is for who chooses these variables, to be sealed with a credential; `None` for
+    /// one that Keystile ships, whose document nobody but its release can change.
+    pub(crate) fn origin(
+        &self,
+        app: &App,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, Error> {
+        let base = app.base_url(variables);
+        let base = base.map_err(|error| Error::field("server_variables", error.to_string()))?;
+        let own = self.catalog.app(&app.key).is_none();
+        Ok(own.then(|| base.origin().ascii_serialization()))
+    }
+
     /// Seals the credential and stores the connection with its audit row.
     pub(crate) async fn create(&self, actor: &Actor, create: Create) -> Result<Connection, Error> {
         let team = actor.require(Permission::ConnectionsWrite)?;
@@ -49,7 +55,7 @@ impl Vault {
         if !app.needs_connection() {
             return Err(Error::field("app_key", "this app needs no connection"));
         }
-        let origin = origin(&app, &create.variables)?;
+        let origin = self.origin(&app, &create.variables)?;
         let (secret, issued) = match create.account {
             Account::Given(given) => {
                 let fit = given.fit(&app.security);
@@ -72,12 +78,8 @@ impl Vault {
             last_used_at: None,
             issued,
         };
-        let credential = Credential {
-            app: create.app,
-            origin: Some(origin),
-            variables: create.variables,
-            secret,
-        };
+        let credential =
+            Credential { app: create.app, origin, variables: create.variables, secret };
         let sealed = self.keys.seal_credential(team, connection.id, FIRST, &credential).await?;
         let author = Author::new(Who::of(actor), now, &*self.entropy);
         let entry = author.entry(audit::CREATED, &connection, None, Some(&connection));

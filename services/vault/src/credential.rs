@@ -45,7 +45,7 @@ pub(crate) struct Unfit {
 pub(crate) struct Credential {
     pub(crate) app: AppKey,
     /// Where the app was when it was given, as scheme, host and port: it goes nowhere else, whatever
-    /// the app's document says by then. Absent in what was sealed before this was.
+    /// the app's document says by then. Absent for apps that Keystile ships.
     pub(crate) origin: Option<String>,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) secret: Secret,

@@ -11,7 +11,6 @@ use super::Flow;
 use crate::{
     audit::{self, Author},
     connection::{Connection, Health, Scheme, Status},
-    create::origin,
     credential::{Credential, Secret, Tokens},
     error::Error,
     integration::{self, Integration},
@@ -188,7 +187,7 @@ impl Vault {
         };
         let credential = Credential {
             app: integration.app.clone(),
-            origin: Some(origin(app, &flow.variables)?),
+            origin: self.origin(app, &flow.variables)?,
             variables: flow.variables.clone(),
             secret: Secret::OAuth2(Tokens {
                 integration: integration.id,

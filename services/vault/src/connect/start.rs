@@ -8,9 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Flow, FlowId, TTL};
-use crate::{
-    audit::Who, create::origin, error::Error, integration::GrantType, oauth::random, vault::Vault,
-};
+use crate::{audit::Who, error::Error, integration::GrantType, oauth::random, vault::Vault};
 
 /// The account to connect.
 pub(crate) struct Start {
@@ -70,7 +68,7 @@ impl Vault {
                 (connection.name, Some(id), known)
             }
         };
-        origin(&app, &variables)?;
+        self.origin(&app, &variables)?;
         let now = self.clock.now();
         let id = FlowId(Uuid::from_bytes(keystile_domain::entropy::bytes(&*self.entropy)));
         let flow = Flow {
