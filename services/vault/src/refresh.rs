@@ -89,9 +89,7 @@ impl Vault {
             let now = self.clock.now();
             let issued = connection.issued.as_ref();
             let ended = issued.and_then(|issued| issued.expires_at).is_some_and(|end| end <= now);
-            let good = !ended && refused != Some(sealed.version);
-            // Once: what a flight gave is the best there is, whatever the provider says of its life.
-            if good || flown {
+            if !ended && refused != Some(sealed.version) {
                 return Ok(Fresh { connection, sealed });
             }
             // Not before its time after an outage: the provider has enough callers then.
@@ -99,6 +97,10 @@ impl Vault {
             let told = RETRIED.contains(&connection.health.reason.as_str());
             if connection.health.status == Status::Failing && told && waits {
                 return Err(Error::unhealthy(&connection.health));
+            }
+            // Once: what a flight gave is the best there is, whatever the provider says of its life.
+            if flown {
+                return Ok(Fresh { connection, sealed });
             }
             if !self.flight(team, id, sealed.version).await {
                 return Err(Error::NotRefreshed);
