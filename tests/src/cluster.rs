@@ -121,6 +121,14 @@ impl Cluster {
         Self::in_shape(Shape::Embedded, &[], teams).await
     }
 
+    /// The same, with these variables in its environment.
+    ///
+    /// # Panics
+    /// If it does not become ready; shows its log.
+    pub async fn newcomer_set(settings: &[(&str, &str)]) -> Self {
+        Self::in_shape(Shape::Embedded, settings, &[]).await.0
+    }
+
     async fn in_shape(
         shape: Shape,
         settings: &[(&str, &str)],
