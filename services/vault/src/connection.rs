@@ -60,6 +60,16 @@ impl Health {
     pub(crate) fn because(status: Status, reason: &str) -> Self {
         Self { status, reason: reason.to_owned() }
     }
+
+    /// What a provider's answer makes of a connection that it did not grant `missing` to.
+    #[must_use]
+    pub(crate) fn lacking(missing: &[String]) -> Self {
+        if missing.is_empty() {
+            Self::active()
+        } else {
+            Self::because(Status::MissingScopes, "not_granted")
+        }
+    }
 }
 
 /// The state of a connection.

@@ -235,11 +235,7 @@ impl Vault {
             Tokens { integration: old.integration, access: issued.access, refresh: issued.refresh };
         let next = Credential { app, origin, variables, secret: Secret::OAuth2(tokens) };
         let (team, id) = (connection.team, connection.id);
-        let health = if scope::missing(&integration.scopes, &told.scopes).is_empty() {
-            Health::active()
-        } else {
-            Health::because(Status::MissingScopes, "not_granted")
-        };
+        let health = Health::lacking(&scope::missing(&integration.scopes, &told.scopes));
         let author = self.vault_author(now);
         let changed = |before: &Connection| status_changed(&author, before, &health);
         let store = || async {

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use super::Flow;
 use crate::{
     audit::{self, Author},
-    connection::{Connection, Health, Scheme, Status},
+    connection::{Connection, Health, Scheme},
     credential::{Credential, Secret, Tokens},
     error::Error,
     integration::{self, Integration},
@@ -175,11 +175,7 @@ impl Vault {
             team: flow.team,
             app: integration.app.clone(),
             name: flow.name.clone(),
-            health: if missing.is_empty() {
-                Health::active()
-            } else {
-                Health::because(Status::MissingScopes, "not_granted")
-            },
+            health: Health::lacking(&missing),
             scheme: Scheme::OAuth2,
             created_at: now,
             last_used_at: None,
